@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 pub enum ArgRule {
     /// Exactly this value.
     Is(Scalar),
-    /// One of these values.
-    OneOf(BTreeSet<Scalar>),
+    /// A text, and one of these.
+    OneOf(BTreeSet<Box<str>>),
+    /// A number, and one of these.
+    OneOfNumbers(BTreeSet<i64>),
     /// A text, and none of these.
     NotOneOf(BTreeSet<Box<str>>),
     /// A number from `min` to `max`, both included.
@@ -34,12 +36,13 @@ impl ArgRule {
         let Some(value) = args.get(name) else { return false };
         match (self, value) {
             (Self::Is(wanted), got) => wanted == got,
-            (Self::OneOf(set), got) => set.contains(got),
+            (Self::OneOf(set), Scalar::Text(got)) => set.contains(got),
+            (Self::OneOfNumbers(set), Scalar::Int(got)) => set.contains(got),
             (Self::NotOneOf(set), Scalar::Text(got)) => !set.contains(got),
             (Self::Range { min, max }, Scalar::Int(got)) => (min..=max).contains(&got),
             (Self::Prefix(prefix), Scalar::Text(got)) => got.starts_with(&**prefix),
             (Self::Present, _) => true,
-            (Self::NotOneOf(_) | Self::Range { .. } | Self::Prefix(_), _) => false,
+            (Self::OneOf(_) | Self::OneOfNumbers(_) | Self::NotOneOf(_) | Self::Range { .. } | Self::Prefix(_), _) => false,
         }
     }
 }

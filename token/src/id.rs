@@ -65,6 +65,10 @@ prefixed_id! {
     RequestId, "req"
 }
 prefixed_id! {
+    /// A sidecar's handle for a task token, good for one local caller: `tsk_…`.
+    TaskId, "tsk"
+}
+prefixed_id! {
     /// One audit record: `rec_…`.
     RecordId, "rec"
 }

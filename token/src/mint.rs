@@ -1,1 +1,144 @@
-//! To come.
+//! Minting: claims become a signed task token.
+//!
+//! Every fact that a reader wants stands beside the check that enforces it, and the four checks (expiry, audience, holder,
+//! grant) cannot be left out: there is no way to mint without them. Signing needs the root key, which only the broker has.
+
+use crate::{
+    Caveat, Claims, KeyId, ResourcePattern, Timestamp,
+    parse::Unverified,
+    profile::{self, ambient, fact},
+    shape::{self, compare, query},
+};
+use biscuit_auth::{
+    Biscuit, KeyPair,
+    builder::{BiscuitBuilder, Binary, Check, CheckKind, Fact, Predicate, Term, bytes, int, string, var},
+};
+use zeroize::Zeroizing;
+
+/// Claims that cannot become a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MintError {
+    /// Nothing would be allowed.
+    #[error("the token would allow nothing")]
+    NothingGranted,
+    /// It would have expired already.
+    #[error("the token would end before it begins")]
+    Lifetime,
+    /// More prior actors or depth than the profile has room for.
+    #[error("the chain of actors or the depth limit is past the profile's bound")]
+    Depth,
+    /// Larger than [`profile::MINTED_LEN_MAX`].
+    #[error("the token would have {0} bytes, more than 4096")]
+    TooLarge(usize),
+    /// The library refused to build it, or the gate refuses what it built.
+    #[error("the token cannot be built")]
+    Build,
+}
+
+/// Signs `claims` with the root key `key`, which verifiers know as `key_id`.
+///
+/// # Errors
+///
+/// [`MintError`]; nothing was signed that any verifier would accept.
+pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<Vec<u8>>, MintError> {
+    if claims.grants.is_empty() {
+        return Err(MintError::NothingGranted);
+    }
+    if claims.expires_at <= claims.issued_at {
+        return Err(MintError::Lifetime);
+    }
+    if claims.actors.len() > Claims::ACTORS_MAX || claims.depth_limit > profile::DEPTH_MAX {
+        return Err(MintError::Depth);
+    }
+    let token = build(claims, key_id, key).map_err(|_| MintError::Build)?;
+    if token.len() > profile::MINTED_LEN_MAX {
+        return Err(MintError::TooLarge(token.len()));
+    }
+    // What the gate would refuse must never leave: mint and gate are one contract.
+    let read = Unverified::parse(&token).map_err(|_| MintError::Build)?;
+    if read.claims() != claims {
+        return Err(MintError::Build);
+    }
+    Ok(token)
+}
+
+fn build(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<Vec<u8>>, biscuit_auth::error::Token> {
+    let mut builder = Biscuit::builder().root_key_id(key_id.0);
+    for fact in facts(claims) {
+        builder = builder.fact(fact)?;
+    }
+    for check in checks(claims) {
+        builder = builder.check(check)?;
+    }
+    sign(builder, key)
+}
+
+fn sign(builder: BiscuitBuilder, key: &KeyPair) -> Result<Zeroizing<Vec<u8>>, biscuit_auth::error::Token> {
+    builder.build(key)?.to_vec().map(Zeroizing::new)
+}
+
+fn facts(c: &Claims) -> Vec<Fact> {
+    let one = |name: &str, s: &str| Fact::new(name.to_owned(), vec![string(s)]);
+    let date = |name: &str, at: Timestamp| Fact::new(name.to_owned(), vec![Term::Date(at.as_unix_s())]);
+    let mut facts = vec![
+        Fact::new(fact::PROFILE.to_owned(), vec![int(profile::VERSION)]),
+        one(fact::TOKEN_ID, &c.token.to_string()),
+        one(fact::SESSION, &c.session.to_string()),
+        one(fact::AGENT, c.agent.as_str()),
+        one(fact::AGENT_VERSION, c.version.as_str()),
+        one(fact::ENVIRONMENT, c.environment.as_str()),
+        one(fact::HOLDER, c.holder.as_str()),
+        Fact::new(
+            fact::ORIGIN.to_owned(),
+            vec![string(c.origin.kind()), string(&c.origin.name()), string(c.origin.assurance().as_str())],
+        ),
+        Fact::new(fact::INTENT_DIGEST.to_owned(), vec![bytes(&c.intent_digest)]),
+        one(fact::AUDIENCE, c.audience.as_str()),
+        date(fact::ISSUED_AT, c.issued_at),
+        date(fact::EXPIRES_AT, c.expires_at),
+        Fact::new(fact::DEPTH_LIMIT.to_owned(), vec![int(i64::from(c.depth_limit))]),
+        one(fact::IDENTITY_PROVIDER, c.identity_provider.as_str()),
+    ];
+    if let Some(subject) = &c.subject {
+        let terms = vec![string(subject.name.as_str()), string(subject.assurance.as_str())];
+        facts.push(Fact::new(fact::SUBJECT.to_owned(), terms));
+    }
+    for (position, actor) in (0i64..).zip(&c.actors) {
+        facts.push(Fact::new(fact::ACTOR.to_owned(), vec![int(position), string(actor.as_str())]));
+    }
+    for grant in c.grants.iter() {
+        let (kind, resource) = match &grant.resource {
+            ResourcePattern::Exact(resource) => ("exact", resource.as_str()),
+            ResourcePattern::Under(prefix) => ("under", &**prefix),
+        };
+        let terms = vec![string(grant.tool.as_str()), string(grant.operation.as_str()), string(kind), string(resource)];
+        facts.push(Fact::new(fact::GRANT.to_owned(), terms));
+    }
+    facts
+}
+
+fn checks(c: &Claims) -> [Check; 4] {
+    [
+        shape::to_check(&Caveat::ExpiresAt(c.expires_at)),
+        shape::to_check(&Caveat::Audience(c.audience.clone())),
+        shape::to_check(&Caveat::Holder(c.holder.clone())),
+        grant_check(),
+    ]
+}
+
+/// `check if` the call is one of the grants, exactly or under a prefix. The one check with four predicates; its cost is
+/// linear in the number of grants, since all but the last have one fact each.
+fn grant_check() -> Check {
+    let asked = |kind: &str, last: &str| {
+        vec![
+            Predicate::new(ambient::TOOL.to_owned(), vec![var("t")]),
+            Predicate::new(ambient::OPERATION.to_owned(), vec![var("o")]),
+            Predicate::new(ambient::RESOURCE.to_owned(), vec![var("r")]),
+            Predicate::new(fact::GRANT.to_owned(), vec![var("t"), var("o"), string(kind), var(last)]),
+        ]
+    };
+    let exact = query(asked("exact", "r"), vec![]);
+    let under = query(asked("under", "p"), vec![compare("r", var("p"), Binary::Prefix)]);
+    Check { queries: vec![exact, under], kind: CheckKind::One }
+}

@@ -1,0 +1,189 @@
+//! Reading the authority block: its facts into [`Claims`], and its four checks, which must say what the facts say.
+
+use crate::{
+    Caveat, Claims, Grant, Grants, Origin, Reason, ResourcePattern, SpiffeId, Timestamp,
+    claims::Subject,
+    origin::Assurance,
+    profile::{DEPTH_MAX, ambient, fact},
+    shape::{self, from_check, is_check_if, read_query},
+    symbols::{Op, Symbols, Term},
+};
+use biscuit_auth::format::schema;
+
+/// Reads the authority block.
+///
+/// # Errors
+///
+/// [`Reason::TokenVersion`] for another profile version, else [`Reason::TokenOutOfProfile`].
+pub(super) fn read(block: &schema::Block, symbols: &Symbols<'_>) -> Result<Claims, Reason> {
+    let mut draft = Draft::default();
+    for fact in &block.facts {
+        let (name, terms) = symbols.predicate(&fact.predicate).ok_or(Reason::TokenOutOfProfile)?;
+        if let (fact::PROFILE, [Term::Int(version)]) = (name, &terms[..]) {
+            if !super::is_known(*version) {
+                return Err(Reason::TokenVersion);
+            }
+        }
+        draft.take(name, &terms).ok_or(Reason::TokenOutOfProfile)?;
+    }
+    let claims = draft.finish().ok_or(Reason::TokenOutOfProfile)?;
+    checks_agree(block, symbols, &claims).ok_or(Reason::TokenOutOfProfile)?;
+    Ok(claims)
+}
+
+/// The facts as they are met: each once, grants and actors in order.
+#[derive(Default)]
+struct Draft<'a> {
+    profile: Option<i64>,
+    texts: Vec<(&'static str, &'a str)>,
+    dates: Vec<(&'static str, u64)>,
+    origin: Option<Origin>,
+    subject: Option<Subject>,
+    intent_digest: Option<[u8; 32]>,
+    depth_limit: Option<u8>,
+    actors: Vec<SpiffeId>,
+    grants: Vec<Grant>,
+}
+
+const TEXTS: [&str; 8] = [
+    fact::TOKEN_ID,
+    fact::SESSION,
+    fact::AGENT,
+    fact::AGENT_VERSION,
+    fact::ENVIRONMENT,
+    fact::HOLDER,
+    fact::AUDIENCE,
+    fact::IDENTITY_PROVIDER,
+];
+const DATES: [&str; 2] = [fact::ISSUED_AT, fact::EXPIRES_AT];
+
+impl<'a> Draft<'a> {
+    /// Takes one fact; `None` when it is unknown, ill-formed, or was there already.
+    fn take(&mut self, name: &str, terms: &[Term<'a>]) -> Option<()> {
+        match (name, terms) {
+            (fact::PROFILE, [Term::Int(version)]) => put(&mut self.profile, *version),
+            (fact::ORIGIN, [Term::Text(kind), Term::Text(who), Term::Text(how)]) => {
+                put(&mut self.origin, Origin::from_words(kind, who, how)?)
+            }
+            (fact::SUBJECT, [Term::Text(who), Term::Text(how)]) => put(&mut self.subject, subject(who, how)?),
+            (fact::INTENT_DIGEST, [Term::Bytes(digest)]) => put(&mut self.intent_digest, (*digest).try_into().ok()?),
+            (fact::DEPTH_LIMIT, [Term::Int(limit)]) => {
+                let limit = u8::try_from(*limit).ok().filter(|l| *l <= DEPTH_MAX)?;
+                put(&mut self.depth_limit, limit)
+            }
+            (fact::ACTOR, [Term::Int(position), Term::Text(id)]) => {
+                let next = usize::try_from(*position).ok()? == self.actors.len() && self.actors.len() < Claims::ACTORS_MAX;
+                self.actors.push(id.parse().ok()?);
+                next.then_some(())
+            }
+            (fact::GRANT, [Term::Text(tool), Term::Text(operation), Term::Text(kind), Term::Text(resource)]) => {
+                self.grants.push(grant(tool, operation, kind, resource)?);
+                (self.grants.len() <= Grants::LEN_MAX).then_some(())
+            }
+            (_, [Term::Text(text)]) => {
+                let name = TEXTS.into_iter().find(|t| *t == name)?;
+                let new = self.texts.iter().all(|(n, _)| *n != name);
+                self.texts.push((name, text));
+                new.then_some(())
+            }
+            (_, [Term::Date(date)]) => {
+                let name = DATES.into_iter().find(|d| *d == name)?;
+                let new = self.dates.iter().all(|(n, _)| *n != name);
+                self.dates.push((name, *date));
+                new.then_some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.texts.iter().find(|(n, _)| *n == name).map(|(_, t)| *t)
+    }
+
+    fn date(&self, name: &str) -> Option<Timestamp> {
+        self.dates.iter().find(|(n, _)| *n == name).map(|(_, d)| Timestamp::from_unix_s(*d))
+    }
+
+    fn finish(self) -> Option<Claims> {
+        self.profile?;
+        if self.grants.is_empty() {
+            return None;
+        }
+        let grants = Grants::try_new(self.grants.iter().cloned()).ok().filter(|g| g.len() == self.grants.len())?;
+        Some(Claims {
+            token: self.text(fact::TOKEN_ID)?.parse().ok()?,
+            session: self.text(fact::SESSION)?.parse().ok()?,
+            agent: self.text(fact::AGENT)?.parse().ok()?,
+            version: self.text(fact::AGENT_VERSION)?.parse().ok()?,
+            environment: self.text(fact::ENVIRONMENT)?.parse().ok()?,
+            holder: self.text(fact::HOLDER)?.parse().ok()?,
+            audience: self.text(fact::AUDIENCE)?.parse().ok()?,
+            identity_provider: self.text(fact::IDENTITY_PROVIDER)?.parse().ok()?,
+            issued_at: self.date(fact::ISSUED_AT)?,
+            expires_at: self.date(fact::EXPIRES_AT)?,
+            subject: self.subject,
+            actors: self.actors,
+            origin: self.origin?,
+            intent_digest: self.intent_digest?,
+            grants,
+            depth_limit: self.depth_limit?,
+        })
+    }
+}
+
+fn put<T>(slot: &mut Option<T>, value: T) -> Option<()> {
+    slot.replace(value).is_none().then_some(())
+}
+
+fn subject(who: &str, how: &str) -> Option<Subject> {
+    let assurance = match how {
+        "asserted" => Assurance::Asserted,
+        "verified" => Assurance::Verified,
+        _ => return None,
+    };
+    Some(Subject { name: who.parse().ok()?, assurance })
+}
+
+fn grant(tool: &str, operation: &str, kind: &str, resource: &str) -> Option<Grant> {
+    let resource = match kind {
+        "exact" => ResourcePattern::Exact(resource.parse().ok()?),
+        "under" => format!("{resource}*").parse().ok()?,
+        _ => return None,
+    };
+    Some(Grant { tool: tool.parse().ok()?, operation: operation.parse().ok()?, resource })
+}
+
+/// The four checks, in their order, each saying what its fact says.
+fn checks_agree(block: &schema::Block, symbols: &Symbols<'_>, claims: &Claims) -> Option<()> {
+    let [expiry, audience, holder, grants] = &block.checks[..] else { return None };
+    let agree = from_check(expiry, symbols)? == Caveat::ExpiresAt(claims.expires_at)
+        && from_check(audience, symbols)? == Caveat::Audience(claims.audience.clone())
+        && from_check(holder, symbols)? == Caveat::Holder(claims.holder.clone())
+        && is_grant_check(grants, symbols)?;
+    agree.then_some(())
+}
+
+fn is_grant_check(check: &schema::Check, symbols: &Symbols<'_>) -> Option<bool> {
+    let [exact, under] = &check.queries[..] else { return None };
+    let (exact, under) = (read_query(exact, symbols)?, read_query(under, symbols)?);
+    let [t, o, r, last] = asked(&exact, "exact")?;
+    let exact_ok = last == r && exact.expressions.is_empty() && all_different(&[t, o, r]);
+    let [t, o, r, p] = asked(&under, "under")?;
+    let starts = [Op::Value(r), Op::Value(p), Op::Prefix];
+    let under_ok = matches!(&under.expressions[..], [e] if e[..] == starts) && all_different(&[t, o, r, p]);
+    Some(is_check_if(check) && exact_ok && under_ok)
+}
+
+/// Reads `tool($t), operation($o), resource($r), grant($t, $o, kind, $x)` as `[$t, $o, $r, $x]`.
+fn asked<'t>(query: &shape::Query<'t>, kind: &str) -> Option<[Term<'t>; 4]> {
+    let [(ambient::TOOL, t), (ambient::OPERATION, o), (ambient::RESOURCE, r), (fact::GRANT, g)] = &query.body[..] else {
+        return None;
+    };
+    let ([t], [o], [r], [gt, go, Term::Text(k), x]) = (&t[..], &o[..], &r[..], &g[..]) else { return None };
+    let vars = [t, o, r, x].into_iter().all(|v| matches!(v, Term::Var(_)));
+    (vars && gt == t && go == o && *k == kind).then_some([*t, *o, *r, *x])
+}
+
+fn all_different(terms: &[Term<'_>]) -> bool {
+    terms.iter().enumerate().all(|(i, a)| terms[..i].iter().all(|b| a != b))
+}
