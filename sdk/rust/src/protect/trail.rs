@@ -1,0 +1,46 @@
+//! The record of one allowed call, which is completed however the call ends.
+
+use crate::decisions::{Decision, Slot};
+use crumb_token::Clock;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A call on its way through the tool. Dropped before its end, it says that nothing came of it.
+pub(super) struct Trail {
+    open: Option<(Slot, Box<Decision>)>,
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    /// The call's share of what is in flight at once.
+    _in_flight: OwnedSemaphorePermit,
+}
+
+impl Trail {
+    pub(super) fn begin(
+        slot: Slot,
+        decision: Box<Decision>,
+        clock: Arc<dyn Clock>,
+        in_flight: OwnedSemaphorePermit,
+    ) -> Self {
+        let began = clock.now().ticks;
+        Self { open: Some((slot, decision)), clock, began, _in_flight: in_flight }
+    }
+
+    /// Records that the tool answered with `status`.
+    pub(super) fn end(mut self, status: u16) {
+        self.close(status);
+    }
+
+    fn close(&mut self, status: u16) {
+        if let Some((slot, mut decision)) = self.open.take() {
+            decision.outcome_status = status;
+            decision.duration = self.clock.now().ticks.saturating_sub(self.began);
+            slot.fill(*decision);
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        self.close(0);
+    }
+}
