@@ -1,0 +1,268 @@
+//! One record of the trail, and how it reads on the wire.
+
+use crate::{process::LocalProcess, session::Session};
+use crumb_proto::wire;
+use crumb_token::{Claims, Denial, Grants, RecordId};
+use serde::{Deserialize, Serialize};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A session was opened, or was not.
+    #[serde(rename = "session.open")]
+    SessionOpen,
+    /// A session was closed, or was not.
+    #[serde(rename = "session.close")]
+    SessionClose,
+    /// A token was issued, or was not.
+    #[serde(rename = "exchange")]
+    Exchange,
+    /// A tool server decided on a call.
+    #[serde(rename = "decision")]
+    Decision,
+    /// The broker started.
+    #[serde(rename = "broker.start")]
+    BrokerStart,
+}
+
+impl Kind {
+    /// Returns the word that the trail carries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionOpen => "session.open",
+            Self::SessionClose => "session.close",
+            Self::Exchange => "exchange",
+            Self::Decision => "decision",
+            Self::BrokerStart => "broker.start",
+        }
+    }
+}
+
+/// One right, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Right {
+    tool: String,
+    operation: String,
+    resource: String,
+}
+
+/// The local process behind a caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    pid: i32,
+    uid: u32,
+    gid: u32,
+    exe: String,
+    exe_sha256: String,
+}
+
+/// Why something was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Refused {
+    reason: String,
+    asked: String,
+    rule: String,
+    author: String,
+    next: String,
+}
+
+/// One record. Empty texts are facts that are not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of crumb.v1.AuditRecord, which says what they are")]
+pub struct Record {
+    pub record_id: String,
+    pub at_unix_ms: u64,
+    pub kind: Kind,
+    pub allowed: bool,
+    denial: Option<Refused>,
+    pub request_id: String,
+    pub peer: String,
+    pub agent: String,
+    pub agent_version: String,
+    pub owner: String,
+    pub session_id: String,
+    pub intent: String,
+    pub origin: String,
+    pub token_id: String,
+    pub holder: String,
+    pub audience: String,
+    asked: Vec<Right>,
+    granted: Vec<Right>,
+    pub args_digest: String,
+    process: Option<Process>,
+    pub outcome_status: u32,
+    pub duration_us: u64,
+    pub expires_at: u64,
+    /// Which manifests were in force.
+    pub registry_version: String,
+}
+
+impl Record {
+    /// The longest text of a record, in bytes: a resource, the longest thing that a well-formed request can hold.
+    pub const TEXT_LEN_MAX: usize = 1024;
+
+    /// Begins a record of something that is not allowed, until [`allow`](Self::allow) says so.
+    pub fn new(id: RecordId, at_unix_ms: u64, kind: Kind, registry_version: &str) -> Self {
+        Self {
+            record_id: id.to_string(),
+            at_unix_ms,
+            kind,
+            allowed: false,
+            denial: None,
+            request_id: String::new(),
+            peer: String::new(),
+            agent: String::new(),
+            agent_version: String::new(),
+            owner: String::new(),
+            session_id: String::new(),
+            intent: String::new(),
+            origin: String::new(),
+            token_id: String::new(),
+            holder: String::new(),
+            audience: String::new(),
+            asked: Vec::new(),
+            granted: Vec::new(),
+            args_digest: String::new(),
+            process: None,
+            outcome_status: 0,
+            duration_us: 0,
+            expires_at: 0,
+            registry_version: registry_version.to_owned(),
+        }
+    }
+
+    /// Notes that it was allowed.
+    pub fn allow(&mut self) {
+        self.allowed = true;
+        self.denial = None;
+    }
+
+    /// Notes that it was refused, and why.
+    pub fn refuse(&mut self, denial: &Denial) {
+        self.allowed = false;
+        self.denial = Some(Refused {
+            reason: denial.reason.code().to_owned(),
+            asked: cut(&denial.asked),
+            rule: cut(&denial.rule),
+            author: cut(&denial.author),
+            next: cut(&denial.next),
+        });
+    }
+
+    /// Notes what was asked, as it was written, well-formed or not.
+    pub fn ask(&mut self, rights: &[wire::Grant]) {
+        let read =
+            |g: &wire::Grant| Right { tool: cut(&g.tool), operation: cut(&g.operation), resource: cut(&g.resource) };
+        self.asked = rights.iter().take(Grants::LEN_MAX).map(read).collect();
+    }
+
+    /// Notes what was given.
+    fn grant(&mut self, grants: &Grants) {
+        let read = |g: &crumb_token::Grant| Right {
+            tool: g.tool.to_string(),
+            operation: g.operation.to_string(),
+            resource: g.resource.to_string(),
+        };
+        self.granted = grants.iter().map(read).collect();
+    }
+
+    /// Notes the local process.
+    pub fn attest(&mut self, process: Option<&LocalProcess>) {
+        self.process = process.map(|p| Process {
+            pid: p.pid,
+            uid: p.uid,
+            gid: p.gid,
+            exe: cut(&p.exe),
+            exe_sha256: p.exe_sha256.map(hex::encode).unwrap_or_default(),
+        });
+    }
+
+    /// Notes the session, and with it agent, person, intent and origin.
+    pub fn describe(&mut self, session: &Session) {
+        self.session_id = session.id.to_string();
+        self.agent = session.agent.to_string();
+        self.agent_version = session.version.to_string();
+        self.owner = session.owner.to_string();
+        self.intent = session.intent.to_string();
+        self.origin = session.origin.to_string();
+    }
+
+    /// Notes the token.
+    pub fn issue(&mut self, claims: &Claims) {
+        self.token_id = claims.token.to_string();
+        self.holder = claims.holder.to_string();
+        self.audience = claims.audience.to_string();
+        self.expires_at = claims.expires_at.as_unix_s();
+        self.grant(&claims.grants);
+    }
+
+    /// Returns the reason code of a refusal.
+    pub fn reason(&self) -> Option<&str> {
+        self.denial.as_ref().map(|denial| denial.reason.as_str())
+    }
+
+    /// Writes it for the wire.
+    pub fn to_wire(self, number: u64) -> wire::AuditRecord {
+        wire::AuditRecord {
+            number,
+            record_id: self.record_id,
+            at_unix_ms: self.at_unix_ms,
+            kind: self.kind.as_str().to_owned(),
+            allowed: self.allowed,
+            denial: self.denial.map(Refused::to_wire),
+            request_id: self.request_id,
+            peer: self.peer,
+            agent: self.agent,
+            agent_version: self.agent_version,
+            owner: self.owner,
+            session_id: self.session_id,
+            intent: self.intent,
+            origin: self.origin,
+            token_id: self.token_id,
+            holder: self.holder,
+            audience: self.audience,
+            asked: self.asked.into_iter().map(Right::to_wire).collect(),
+            granted: self.granted.into_iter().map(Right::to_wire).collect(),
+            args_digest: hex::decode(self.args_digest).unwrap_or_default(),
+            process: self.process.map(Process::to_wire),
+            outcome_status: self.outcome_status,
+            duration_us: self.duration_us,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+impl Right {
+    fn to_wire(self) -> wire::Grant {
+        wire::Grant { tool: self.tool, operation: self.operation, resource: self.resource }
+    }
+}
+
+impl Process {
+    fn to_wire(self) -> wire::Process {
+        wire::Process {
+            pid: self.pid,
+            uid: self.uid,
+            gid: self.gid,
+            exe: self.exe,
+            exe_sha256: hex::decode(self.exe_sha256).unwrap_or_default(),
+        }
+    }
+}
+
+impl Refused {
+    fn to_wire(self) -> wire::Denial {
+        wire::Denial { reason: self.reason, asked: self.asked, rule: self.rule, author: self.author, next: self.next }
+    }
+}
+
+/// Cuts a text at [`Record::TEXT_LEN_MAX`] bytes, at a character, and takes out what could act on a terminal.
+pub fn cut(text: &str) -> String {
+    let mut end = text.len().min(Record::TEXT_LEN_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let shown = |c| if crumb_token::text::is_printable(c) { c } else { '\u{fffd}' };
+    text[..end].chars().map(shown).collect()
+}

@@ -1,0 +1,199 @@
+//! The broker itself: what every request is held against, and the two things that every flow does, refusing and
+//! remembering.
+//!
+//! The flows are in [`issuance`](self), [`sessions`](self) and [`decisions`](self); they are methods of [`Broker`], one file
+//! each. They decide nothing: they fetch, ask the pure code, commit, and answer.
+//!
+//! # Invariants
+//!
+//! - Nothing is answered before its record is durable, neither yes nor no.
+//! - When a record cannot be made durable, the answer is `store_unavailable`, and nothing else.
+
+mod decisions;
+mod issuance;
+mod sessions;
+
+pub use issuance::Issued;
+pub use sessions::Opened;
+
+use crate::{
+    answers::Answers,
+    audit::{Kind, Record},
+    caller::{self, Caller},
+    feed::Feed,
+    keys::Keys,
+    moment::Moments,
+    registry::Registry,
+    store::{Request, RequestKey, Seen, Store, Written},
+};
+use crumb_identity::Workload;
+use crumb_proto::Violations;
+use crumb_token::{Denial, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider, denial::Class};
+use sha2::{Digest, Sha256};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tonic::Extensions;
+use uuid::Uuid;
+
+/// The longest that a request takes. All that it waits for is the store.
+const ANSWER_MAX: Duration = Duration::from_millis(950);
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) workload: Workload,
+    pub(crate) provider: IdentityProvider,
+    pub(crate) registry: Registry,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) moments: Moments,
+    pub(crate) answers: Answers,
+    /// How many requests are worked on at once, over all connections.
+    pub(crate) in_flight: Semaphore,
+    /// How many sessions one agent may have open.
+    pub(crate) sessions_max: u32,
+}
+
+/// Why a flow ends early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Refused; the record is still to be written.
+    Refuse(Denial),
+    /// Refused malformed, with the fields to name; the record is still to be written.
+    Malformed(Violations),
+    /// Answered: the record is there already, or cannot be made.
+    Answered(Denial),
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Self::Refuse(denial)
+    }
+}
+
+impl From<crate::store::StoreError> for Stop {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Answered(error.into())
+    }
+}
+
+/// A refusal as it leaves: a denial, or the fields that are wrong.
+#[derive(Debug)]
+pub enum Refused {
+    /// Not allowed, and why.
+    Denied(Denial),
+    /// Not well-formed, and where.
+    Malformed(Violations),
+}
+
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+/// A request as far as it has been read.
+pub(crate) struct Asked<'a> {
+    /// The method, which is part of what the request says.
+    pub(crate) kind: Kind,
+    /// What the transport knows about the sender.
+    pub(crate) extensions: &'a Extensions,
+    /// The number that the caller gave, as it was written; empty when the method has none.
+    pub(crate) request_id: &'a str,
+    /// The encoded message.
+    pub(crate) message: Vec<u8>,
+}
+
+impl Asked<'_> {
+    /// Returns SHA-256 over method and message.
+    fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(self.kind.as_str());
+        digest.update([0]);
+        digest.update(&self.message);
+        digest.finalize().into()
+    }
+
+    /// Returns the request for the store; `None` when its number is not well-formed.
+    fn request(&self, caller: &Caller, at: Timestamp) -> Option<Request> {
+        let id: RequestId = self.request_id.parse().ok()?;
+        Some(Request { key: RequestKey { peer: caller.id.clone(), id }, digest: self.digest(), at })
+    }
+}
+
+impl Broker {
+    /// Takes one of the places for requests.
+    ///
+    /// # Errors
+    ///
+    /// `overloaded` when all are taken.
+    pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, Denial> {
+        self.in_flight.try_acquire().map_err(|_| Denial::new(Reason::Overloaded))
+    }
+
+    /// Waits for a flow, as long as a request may take.
+    pub(crate) async fn within_limit<T>(&self, flow: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+        match tokio::time::timeout(ANSWER_MAX, flow).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Refused::Denied(Denial::new(Reason::StoreUnavailable))),
+        }
+    }
+
+    /// Begins the record of a request.
+    pub(crate) fn record(&self, asked: &Asked<'_>) -> Record {
+        let id = RecordId::from_uuid(Uuid::now_v7());
+        let mut record = Record::new(id, self.moments.unix_ms(), asked.kind, self.registry.version());
+        asked.request_id.clone_into(&mut record.request_id);
+        record.request_id = crate::audit::cut(&record.request_id);
+        record.peer = caller::claimed(asked.extensions).map(ToString::to_string).unwrap_or_default();
+        record
+    }
+
+    /// Proves who sent the request, for this request.
+    pub(crate) fn attest(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Caller, Denial> {
+        caller::attest(&self.workload, asked.extensions, now)
+    }
+
+    /// Ends a flow that did not get through: writes the refusal down, unless it is, and then answers.
+    pub(crate) async fn stop(&self, stop: Stop, mut record: Record, request: Option<Request>) -> Refused {
+        let (denial, refused) = match stop {
+            Stop::Answered(denial) => return Refused::Denied(denial),
+            Stop::Refuse(denial) => (denial.clone(), Refused::Denied(denial)),
+            Stop::Malformed(violations) => (violations.to_denial(), Refused::Malformed(violations)),
+        };
+        record.refuse(&denial);
+        let answer = request.filter(|_| is_final(&denial)).map(|request| (request, denial));
+        match self.store.refuse(answer, record).await {
+            Ok(Written::Seen(seen)) => Refused::Denied(earlier_denial(seen)),
+            Ok(Written::Committed | Written::SessionClosed | Written::TooManySessions) => refused,
+            Err(error) => Refused::Denied(error.into()),
+        }
+    }
+}
+
+/// Says whether the same request will be told the same for ever. What may be gone a moment later is asked anew.
+fn is_final(denial: &Denial) -> bool {
+    denial.reason != Reason::RequestConflict && matches!(denial.reason.class(), Class::Denied | Class::Invalid)
+}
+
+/// Returns the denial that a request got before. Two of the same request at once can end here with one of them allowed;
+/// the other is then told to ask again, and gets the same answer.
+fn earlier_denial(seen: Seen) -> Denial {
+    match seen.answer {
+        crate::store::Answer::Refused(row) => row.into(),
+        _ => Denial::new(Reason::RequestConflict).next("send the same request again"),
+    }
+}
+
+/// Compares a request with the one that was answered under its number before.
+///
+/// # Errors
+///
+/// `request_conflict` when they differ.
+pub(crate) fn same_request(seen: &Seen, request: &Request) -> Result<(), Denial> {
+    if seen.digest == request.digest {
+        return Ok(());
+    }
+    Err(Denial::new(Reason::RequestConflict).asked(request.key.id).by("a request id names one request", "the broker"))
+}

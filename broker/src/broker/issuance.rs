@@ -1,0 +1,178 @@
+//! The exchange, end to end: attest, look up, decide, commit, sign, answer.
+
+use super::{Asked, Broker, Refused, Stop, same_request};
+use crate::{
+    audit::{Kind, Record},
+    caller::Caller,
+    exchange::{self, Exchange, Inputs},
+    keys::NotSigned,
+    process::LocalProcess,
+    session::Session,
+    store::{Answer, Known, Request, Seen, Written},
+};
+use crumb_proto::{Violations, convert, wire};
+use crumb_token::{Claims, Denial, Reason, RequestId, Timestamp, TokenId, TokenText, mint::MintError};
+use prost::Message as _;
+use std::time::Duration;
+use tonic::Extensions;
+use uuid::Uuid;
+
+/// An issued token and what it says.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token. A secret.
+    pub token: TokenText,
+    /// What it says.
+    pub claims: Claims,
+}
+
+impl Broker {
+    /// Exchanges the caller's SVID for a task token.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the refusal is on record, unless it says that the store is unavailable.
+    pub async fn exchange(&self, wire: wire::ExchangeRequest, extensions: &Extensions) -> Result<Issued, Refused> {
+        let _place = self.admit()?;
+        let asked =
+            Asked { kind: Kind::Exchange, extensions, request_id: &wire.request_id, message: wire.encode_to_vec() };
+        let mut record = self.record(&asked);
+        note(&mut record, &wire);
+        let mut request = None;
+        let flow = async {
+            match self.try_exchange(&asked, &wire, &mut record, &mut request).await {
+                Ok(issued) => Ok(issued),
+                Err(stop) => Err(self.stop(stop, record, request).await),
+            }
+        };
+        self.within_limit(flow).await
+    }
+
+    async fn try_exchange(
+        &self,
+        asked: &Asked<'_>,
+        wire: &wire::ExchangeRequest,
+        record: &mut Record,
+        remembered: &mut Option<Request>,
+    ) -> Result<Issued, Stop> {
+        let now = self.moments.now().wall;
+        let caller = self.attest(asked, now)?;
+        let exchange = read(wire).map_err(Stop::Malformed)?;
+        record.attest(exchange.process.as_ref());
+        let request = asked.request(&caller, now).ok_or_else(|| Denial::new(Reason::RequestInvalid))?;
+        let Known { seen, session } = self.store.look_up(request.key.clone(), Some(exchange.session)).await?;
+        if let Some(seen) = seen {
+            return self.repeat(&seen, &request, session.as_ref(), now);
+        }
+        *remembered = Some(request.clone());
+        let session = session.as_ref();
+        if let Some(session) = session.filter(|s| s.belongs_to(&caller, exchange.process.as_ref())) {
+            record.describe(session);
+        }
+        let claims = self.decide(&exchange, &caller, session, now)?;
+        let mut allowed = record.clone();
+        allowed.issue(&claims);
+        allowed.allow();
+        match self.store.issue(request.clone(), (&claims).into(), exchange.session, allowed).await? {
+            Written::Committed => self.sign(claims, &request, now),
+            Written::Seen(seen) => self.repeat(&seen, &request, session, now),
+            Written::SessionClosed | Written::TooManySessions => {
+                Err(Denial::new(Reason::SessionClosed).asked(exchange.session).into())
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        session: Option<&Session>,
+        now: Timestamp,
+    ) -> Result<Claims, Denial> {
+        let token = TokenId::from_uuid(Uuid::now_v7());
+        let (registry, provider) = (&self.registry, &self.provider);
+        let claims = exchange::decide(&Inputs { exchange, caller, registry, session, provider, token, now })?;
+        self.keys.check_fit(&claims).map_err(|error| match error {
+            NotSigned::Mint(MintError::TooLarge(len)) => Denial::new(Reason::TooManyGrants)
+                .asked(format!("{} rights", claims.grants.len()))
+                .by(format!("a token has at most 4096 bytes, and this one {len}"), "the token profile"),
+            _ => Denial::new(Reason::Unforeseen),
+        })?;
+        Ok(claims)
+    }
+
+    /// Signs what has been committed.
+    fn sign(&self, claims: Claims, request: &Request, now: Timestamp) -> Result<Issued, Stop> {
+        let token = self.keys.sign_token(claims.clone(), now).map_err(|error| {
+            tracing::error!(%error, token = %claims.token, "an issuance was recorded, and no token was handed out");
+            let reason = if matches!(error, NotSigned::NoKey) { Reason::StoreUnavailable } else { Reason::Unforeseen };
+            Stop::Answered(Denial::new(reason))
+        })?;
+        self.answers.insert(request.key.clone(), token.clone());
+        Ok(Issued { token, claims })
+    }
+
+    /// Answers a request as it was answered before: the same token while it is kept, or one that says the same.
+    fn repeat(
+        &self,
+        seen: &Seen,
+        request: &Request,
+        session: Option<&Session>,
+        now: Timestamp,
+    ) -> Result<Issued, Stop> {
+        same_request(seen, request)?;
+        let row = match &seen.answer {
+            Answer::Issued(row) => row,
+            Answer::Refused(row) => return Err(Stop::Answered(row.clone().into())),
+            Answer::Opened { .. } => return Err(Denial::new(Reason::RequestConflict).into()),
+        };
+        let claims = row.to_claims().ok_or_else(|| Denial::new(Reason::StoreUnavailable))?;
+        // What has ended in the meantime is not brought back.
+        if !session.is_some_and(|s| s.is_open(now)) {
+            return Err(Denial::new(Reason::SessionClosed).asked(claims.session).into());
+        }
+        if claims.expires_at <= now {
+            let ended = Denial::new(Reason::LifetimeTooShort).asked(claims.token);
+            return Err(ended.next("make a new request id: the token of this one has expired").into());
+        }
+        match self.answers.get(&request.key) {
+            Some(token) => Ok(Issued { token, claims }),
+            None => self.sign(claims, request, now),
+        }
+    }
+}
+
+/// Notes what a request says, well-formed or not.
+fn note(record: &mut Record, wire: &wire::ExchangeRequest) {
+    record.session_id = crate::audit::cut(&wire.session_id);
+    record.holder = crate::audit::cut(&wire.holder);
+    if let Some(scope) = &wire.scope {
+        record.audience = crate::audit::cut(&scope.audience);
+        record.ask(&scope.grants);
+    }
+}
+
+fn read(wire: &wire::ExchangeRequest) -> Result<Exchange, Violations> {
+    let mut v = Violations::default();
+    let _: Option<RequestId> = v.parse("request_id", &wire.request_id);
+    let session = v.parse("session_id", &wire.session_id);
+    if !wire.task.is_empty() {
+        let _: Option<crumb_token::Intent> = v.parse("task", &wire.task);
+    }
+    let scope = convert::scope(&mut v, "scope", wire.scope.as_ref());
+    let holder = match wire.holder.as_str() {
+        "" => Some(None),
+        text => v.parse("holder", text).map(Some),
+    };
+    let process = match &wire.process {
+        None => Some(None),
+        Some(process) => LocalProcess::read(&mut v, "process", process).map(Some),
+    };
+    let read = || {
+        let (audience, grants) = scope?;
+        let ttl = Duration::from_secs(wire.ttl_s.into());
+        Some(Exchange { session: session?, audience, grants, ttl, holder: holder?, process: process? })
+    };
+    let exchange = read();
+    exchange.filter(|_| v.is_empty()).ok_or(v)
+}

@@ -1,0 +1,247 @@
+//! The configuration: one TOML file, one struct, strict defaults. The only place that looks at the environment, through the
+//! identity room, when the file names no Workload API.
+
+use crumb_identity::{Endpoint, InvalidEndpoint};
+use serde::Deserialize;
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidConfig {
+    /// The file cannot be read.
+    #[error("the configuration {} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not TOML, or not this shape.
+    #[error("the configuration is not well-formed")]
+    Shape(#[from] toml::de::Error),
+    /// A value out of its range.
+    #[error("{field} is from {min} to {max}")]
+    Range {
+        /// Which.
+        field: &'static str,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// No Workload API to get an identity from.
+    #[error("no usable Workload API is named, in `workload_api` or in SPIFFE_ENDPOINT_SOCKET")]
+    WorkloadApi(#[from] InvalidEndpoint),
+    /// A path that depends on where the broker was started.
+    #[error("{field} is an absolute path")]
+    RelativePath {
+        /// Which.
+        field: &'static str,
+    },
+}
+
+/// Who is expected to vouch for workloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Provider {
+    /// Whoever serves the Workload API.
+    #[default]
+    Auto,
+    /// SPIRE. The broker does not start with the development provider.
+    Spire,
+    /// The development provider. The broker does not start with another.
+    EmbeddedDev,
+}
+
+impl Provider {
+    /// Says whether `found` is who is expected.
+    pub fn accepts(self, found: &str) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Spire => found == "spire",
+            Self::EmbeddedDev => found == "embedded-dev",
+        }
+    }
+}
+
+/// How much the broker takes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests that are worked on at once, over all connections; 1 to 65536. Default 1024: as many as the store's queue
+    /// holds.
+    pub in_flight: usize,
+    /// Listeners to the feed; 1 to 65536. Default 1000.
+    pub watchers: usize,
+    /// Open sessions per agent; 1 to 1000. Default 1000.
+    pub sessions_per_agent: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight: 1024, watchers: 1000, sessions_per_agent: 1000 }
+    }
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    listen: SocketAddr,
+    admin_socket: PathBuf,
+    data_dir: PathBuf,
+    registry_dir: PathBuf,
+    workload_api: Option<String>,
+    #[serde(default)]
+    identity_provider: Provider,
+    #[serde(default = "default_identity_wait_s")]
+    identity_wait_s: u64,
+    #[serde(default = "default_key_rotation_s")]
+    key_rotation_s: u64,
+    #[serde(default)]
+    limits: Limits,
+}
+
+fn default_identity_wait_s() -> u64 {
+    60
+}
+
+fn default_key_rotation_s() -> u64 {
+    3600
+}
+
+/// What a broker is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where mTLS is served; port 0 for any.
+    pub listen: SocketAddr,
+    /// The Unix socket for operators. Its directory is made for the broker's user alone when it is not there.
+    pub admin_socket: PathBuf,
+    /// Where the store is. Made for the broker's user alone when it is not there.
+    pub data_dir: PathBuf,
+    /// Where the manifests are.
+    pub registry_dir: PathBuf,
+    /// Where the broker gets its own identity.
+    pub workload_api: Endpoint,
+    /// Who is expected to vouch for workloads.
+    pub identity_provider: Provider,
+    /// How long to wait for an identity at the start. Default one minute.
+    pub identity_wait: Duration,
+    /// How long a key signs. Default one hour, 12 seconds at least: the next key is published one rotation ahead, and that
+    /// has to be longer than verifiers go without hearing.
+    pub key_rotation: Duration,
+    /// How much the broker takes.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`].
+    pub fn load(path: &Path) -> Result<Self, InvalidConfig> {
+        let text = fs::read_to_string(path);
+        Self::from_toml(&text.map_err(|source| InvalidConfig::Unreadable { path: path.to_owned(), source })?)
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`].
+    pub fn from_toml(text: &str) -> Result<Self, InvalidConfig> {
+        toml::from_str::<RawConfig>(text)?.try_into()
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = InvalidConfig;
+
+    fn try_from(raw: RawConfig) -> Result<Self, InvalidConfig> {
+        let limits = &raw.limits;
+        within("limits.in_flight", limits.in_flight as u64, 1, 65_536)?;
+        within("limits.watchers", limits.watchers as u64, 1, 65_536)?;
+        within("limits.sessions_per_agent", limits.sessions_per_agent.into(), 1, 1000)?;
+        within("key_rotation_s", raw.key_rotation_s, 12, 24 * 3600)?;
+        within("identity_wait_s", raw.identity_wait_s, 1, 3600)?;
+        absolute("admin_socket", &raw.admin_socket)?;
+        absolute("data_dir", &raw.data_dir)?;
+        absolute("registry_dir", &raw.registry_dir)?;
+        let workload_api = match &raw.workload_api {
+            Some(text) => text.parse()?,
+            None => Endpoint::from_env()?,
+        };
+        Ok(Self {
+            listen: raw.listen,
+            admin_socket: raw.admin_socket,
+            data_dir: raw.data_dir,
+            registry_dir: raw.registry_dir,
+            workload_api,
+            identity_provider: raw.identity_provider,
+            identity_wait: Duration::from_secs(raw.identity_wait_s),
+            key_rotation: Duration::from_secs(raw.key_rotation_s),
+            limits: raw.limits,
+        })
+    }
+}
+
+fn within(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), InvalidConfig> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(InvalidConfig::Range { field, min, max }) }
+}
+
+fn absolute(field: &'static str, path: &Path) -> Result<(), InvalidConfig> {
+    if path.is_absolute() { Ok(()) } else { Err(InvalidConfig::RelativePath { field }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = r#"
+        listen = "127.0.0.1:0"
+        admin_socket = "/run/crumb/admin.sock"
+        data_dir = "/var/lib/crumb"
+        registry_dir = "/etc/crumb"
+        workload_api = "unix:///run/agent.sock"
+    "#;
+
+    #[test]
+    fn defaults_are_strict() {
+        let config = Config::from_toml(LEAST).expect("the least that is needed");
+        assert_eq!(config.limits, Limits { in_flight: 1024, watchers: 1000, sessions_per_agent: 1000 });
+        assert_eq!(config.key_rotation, Duration::from_secs(3600));
+        assert_eq!(config.identity_provider, Provider::Auto);
+    }
+
+    #[test]
+    fn refuses_unknown_fields_and_values_out_of_range() {
+        for more in [
+            "colour = 1",
+            "key_rotation_s = 11",
+            "identity_wait_s = 0",
+            "identity_provider = \"none\"",
+            "[limits]\nin_flight = 0",
+            "[limits]\nsessions_per_agent = 1001",
+            "[limits]\nother = 1",
+        ] {
+            assert!(Config::from_toml(&format!("{LEAST}\n{more}")).is_err(), "{more}");
+        }
+        assert!(Config::from_toml(&LEAST.replace("/var/lib", "var/lib")).is_err());
+        assert!(Config::from_toml(&LEAST.replace("unix:///run/agent.sock", "tcp://1.2.3.4:80")).is_err());
+    }
+
+    #[test]
+    fn a_named_provider_is_held_to() {
+        assert!(Provider::Spire.accepts("spire") && !Provider::Spire.accepts("embedded-dev"));
+        assert!(Provider::EmbeddedDev.accepts("embedded-dev") && !Provider::EmbeddedDev.accepts("spire"));
+        assert!(Provider::Auto.accepts("embedded-dev"));
+    }
+}

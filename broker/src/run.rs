@@ -1,0 +1,224 @@
+//! One broker from start to end: everything it needs is put together here, and taken apart again in order.
+
+use crate::{
+    admin::{AdminSocket, UnusableSocket},
+    answers::Answers,
+    audit::{Kind, Record},
+    broker::Broker,
+    config::Config,
+    feed::{Feed, HEARTBEAT},
+    grpc::{Door, Services, StreamLimits},
+    keys::Keys,
+    moment::Moments,
+    registry::{Registry, UnusableRegistry},
+    rotation::{self, RotationError},
+    serve,
+    store::{OpenError, SqliteStore, Store, StoreError},
+};
+use crumb_identity::{Alpn, Listener, NoIdentity, Peers, SystemClock, Workload};
+use crumb_token::{Clock, RecordId, SpiffeId, claims::IdentityProvider};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long open requests and streams get to end after the call to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// How often key rotation is looked at.
+const ROTATION_TICK: Duration = Duration::from_secs(1);
+
+/// How long a connection lives at most, before it is asked to make room for one with a newer SVID.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How many operators may follow the trail at once.
+const FOLLOWERS_MAX: usize = 16;
+
+/// What a broker says when it serves.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Where mTLS is served.
+    pub addr: SocketAddr,
+    /// Where operators connect.
+    pub admin_socket: PathBuf,
+    /// Who the broker is.
+    pub spiffe_id: SpiffeId,
+}
+
+/// A broker that did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The manifests are wrong.
+    #[error("the registry cannot be used")]
+    Registry(#[from] UnusableRegistry),
+    /// The data directory cannot be used.
+    #[error("the store cannot be opened")]
+    Store(#[from] OpenError),
+    /// The first write failed.
+    #[error("the store cannot be written to")]
+    FirstWrite(#[from] StoreError),
+    /// No identity of its own.
+    #[error("the broker has no identity")]
+    Identity(#[from] NoIdentity),
+    /// Another identity provider than the configuration names.
+    #[error("identities come from `{0}`, and the configuration wants another provider")]
+    Provider(String),
+    /// No first key.
+    #[error("no signing key")]
+    Keys(#[from] RotationError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin socket cannot be made.
+    #[error("no admin socket")]
+    Admin(#[from] UnusableSocket),
+    /// A server ended.
+    #[error("a server ended")]
+    Serve(#[from] tonic::transport::Error),
+    /// gRPC reflection does not take the descriptors of this build.
+    #[error("the descriptors of crumb.v1 cannot be served")]
+    Reflection,
+}
+
+/// Runs a broker until `shutdown`. Tells `ready` once it serves.
+///
+/// # Errors
+///
+/// [`RunError`], when it cannot start or a server ends by itself.
+pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Sender<Ready>) -> Result<(), RunError> {
+    let registry = Registry::load(&config.registry_dir)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
+    let workload = Workload::connect(&config.workload_api, config.identity_wait).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let broker =
+        Arc::new(assemble(&config, registry, store, workload.clone(), Moments::new(Arc::clone(&clock))).await?);
+    let listener = Listener::bind(config.listen, workload.clone(), Peers::TrustDomain, clock, Alpn::H2)
+        .await
+        .map_err(|source| RunError::Listen { addr: config.listen, source })?;
+    let admin = AdminSocket::bind(&config.admin_socket)?;
+    let addr = listener.local_addr();
+
+    let mut tasks = JoinSet::new();
+    let stop = shutdown.child_token();
+    let age = connection_age(&workload, &broker);
+    let limits = StreamLimits { streams_max: config.limits.watchers, stream_age: age };
+    let health = serve::Health::new(Arc::clone(&broker.store)).await;
+    let network = Services::new(Arc::clone(&broker), Door::Network, limits, stop.clone());
+    tasks.spawn(serve::network(network, health.service(), listener, age, stop.clone()));
+    let limits = StreamLimits { streams_max: FOLLOWERS_MAX, stream_age: age };
+    let operators = Services::new(Arc::clone(&broker), Door::Admin, limits, stop.clone());
+    tasks.spawn(serve::admin(operators, health.service(), admin, stop.clone()));
+    let beating = tokio::spawn(beat(Arc::clone(&broker), health, stop.clone()));
+    let rotating = tokio::spawn(rotate(Arc::clone(&broker), stop.clone()));
+
+    // Nobody waiting to hear it is no reason to stop.
+    let _ = ready.send(Ready { addr, admin_socket: config.admin_socket, spiffe_id: workload.spiffe_id() });
+    tracing::info!(%addr, registry = broker.registry.version(), "serving");
+    let outcome = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        Some(ended) = tasks.join_next() => ended.unwrap_or(Ok(())),
+    };
+    stop.cancel();
+    drain(tasks).await;
+    let _ = tokio::join!(beating, rotating);
+    close(broker).await;
+    outcome
+}
+
+async fn assemble(
+    config: &Config,
+    registry: Registry,
+    store: Arc<dyn Store>,
+    workload: Workload,
+    moments: Moments,
+) -> Result<Broker, RunError> {
+    let found = workload.provider();
+    let provider: Option<IdentityProvider> = found.parse().ok();
+    let provider = provider.filter(|_| config.identity_provider.accepts(found));
+    let provider = provider.ok_or_else(|| RunError::Provider(found.to_owned()))?;
+    let mut record =
+        Record::new(RecordId::from_uuid(Uuid::now_v7()), moments.unix_ms(), Kind::BrokerStart, registry.version());
+    record.peer = workload.spiffe_id().to_string();
+    record.allow();
+    let now = moments.now().wall;
+    let beginning = store.begin(record, now).await?;
+    let keys = Arc::new(Keys::new(config.key_rotation, beginning.keys.clone()));
+    rotation::turn(&keys, store.as_ref(), now).await?;
+    let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), moments.clone()));
+    Ok(Broker {
+        workload,
+        provider,
+        registry,
+        store,
+        keys,
+        feed,
+        moments,
+        answers: Answers::new(),
+        in_flight: Semaphore::new(config.limits.in_flight),
+        sessions_max: config.limits.sessions_per_agent,
+    })
+}
+
+/// Returns how long a connection may live, so that it is replaced well before the SVIDs at its ends run out.
+fn connection_age(workload: &Workload, broker: &Broker) -> Duration {
+    let now = broker.moments.now().wall;
+    let left = workload.svid_expires_at().map_or(Duration::ZERO, |end| end.since(now));
+    (left / 3).clamp(Duration::from_secs(1), CONNECTION_AGE_MAX)
+}
+
+async fn beat(broker: Arc<Broker>, health: serve::Health, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                broker.feed.beat();
+                health.update().await;
+            }
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn rotate(broker: Arc<Broker>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(ROTATION_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match rotation::turn(&broker.keys, broker.store.as_ref(), broker.moments.now().wall).await {
+            Ok(true) => broker.feed.announce_keys(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "key rotation stands still"),
+        }
+    }
+}
+
+/// Waits for the servers to end, and ends them when they take too long.
+async fn drain(mut tasks: JoinSet<Result<(), RunError>>) {
+    let ended = tokio::time::timeout(DRAIN_MAX, async { while tasks.join_next().await.is_some() {} });
+    if ended.await.is_err() {
+        tracing::warn!("connections were still open after {} s", DRAIN_MAX.as_secs());
+        tasks.shutdown().await;
+    }
+}
+
+/// Lets the store finish what it has; its threads are waited for where waiting blocks nobody.
+async fn close(broker: Arc<Broker>) {
+    let closing = tokio::task::spawn_blocking(move || drop(broker));
+    if tokio::time::timeout(DRAIN_MAX, closing).await.is_err() {
+        tracing::warn!("the store did not end in {} s", DRAIN_MAX.as_secs());
+    }
+}

@@ -1,0 +1,202 @@
+//! What the broker remembers, behind one trait: sessions, requests and their answers, revocations, public keys, the trail.
+//!
+//! Apart so that a second store can stand behind the same words. Each writing method is one transaction: it is committed
+//! and durable when it answers, or it did not happen, or (when it answers [`StoreError::Unavailable`]) nobody knows and
+//! nothing may leave the broker on its account.
+//!
+//! # Invariants
+//!
+//! - Audit numbers and revocation sequences have no gaps and are in commit order.
+//! - A token's record and the check that its session is still open are one transaction.
+//! - Every wait is bounded by [`WAIT_MAX`], and so is every queue.
+
+mod answer;
+mod sqlite;
+
+pub use answer::{Answer, ClaimsRow, DenialRow};
+pub use sqlite::{OpenError, SqliteStore};
+
+use crate::{audit::Record, session::Session};
+use crumb_token::{Denial, KeyId, Reason, RequestId, SessionId, SpiffeId, Timestamp, revocation::Target};
+use futures::future::BoxFuture;
+use std::{fmt, time::Duration};
+use tokio::sync::watch;
+
+/// The longest wait for an answer of the store. With it a request is refused within a second when the disk hangs.
+pub const WAIT_MAX: Duration = Duration::from_millis(800);
+
+/// A store that did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot write or read, did not answer in time, or does not know what became of the write.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// More is waiting than it takes.
+    #[error("the store has too much to do")]
+    Overloaded,
+    /// It holds something that this version cannot read.
+    #[error("the store holds a {0} that cannot be read")]
+    Corrupt(&'static str),
+}
+
+impl From<StoreError> for Denial {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable | StoreError::Corrupt(_) => Self::new(Reason::StoreUnavailable),
+            StoreError::Overloaded => Self::new(Reason::Overloaded),
+        }
+    }
+}
+
+/// Which request: ids are made by callers, so they count per caller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// Who asked.
+    pub peer: SpiffeId,
+    /// The number that it gave.
+    pub id: RequestId,
+}
+
+/// A request with the digest of everything that it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Which.
+    pub key: RequestKey,
+    /// SHA-256 over the method and the message.
+    pub digest: [u8; 32],
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// A request that was answered before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The digest of what it said then.
+    pub digest: [u8; 32],
+    /// What it was told.
+    pub answer: Answer,
+}
+
+/// What is known before a decision: one read for both.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The same request, when it was answered before.
+    pub seen: Option<Seen>,
+    /// The session that the request names.
+    pub session: Option<Session>,
+}
+
+/// The outcome of writing an answer down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is durable now.
+    Committed,
+    /// The same request was answered in the meantime; that answer counts.
+    Seen(Seen),
+    /// The session was closed in the meantime.
+    SessionClosed,
+    /// The agent has as many sessions open as it may.
+    TooManySessions,
+}
+
+/// One revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its number, without gaps.
+    pub sequence: u64,
+    /// What it ends.
+    pub target: Target,
+    /// After this nothing that it ends can be alive.
+    pub until: Timestamp,
+}
+
+/// The outcome of closing a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// It is closed, now or before, and this is the number of its revocation.
+    Revoked(u64),
+    /// There is no such session.
+    Unknown,
+    /// More revocations are in force than the feed can carry.
+    TooManyRevocations,
+}
+
+/// A signing key's public part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Its number.
+    pub id: KeyId,
+    /// Ed25519.
+    pub public: [u8; 32],
+    /// Nothing that it signed says it was issued earlier.
+    pub not_before: Timestamp,
+    /// Nothing that it signed is alive later.
+    pub not_after: Timestamp,
+}
+
+/// What a broker begins with.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// The number of this start: greater than that of every start before, and about the time in milliseconds.
+    pub epoch: u64,
+    /// The number of the newest revocation.
+    pub sequence: u64,
+    /// Revocations that something alive may be under.
+    pub revocations: Vec<Revocation>,
+    /// Keys of earlier starts whose tokens may be alive.
+    pub keys: Vec<PublicKey>,
+}
+
+/// The answer of a store, to be waited for.
+pub type Pending<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Told about revocations right after they are committed, in their order, even when nobody waits for the answer any more.
+pub type OnRevoked = Box<dyn FnOnce(&[Revocation]) + Send>;
+
+/// Where the broker remembers.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Begins a new start: takes an epoch, forgets requests that are too old to be repeated, records the start.
+    fn begin(&self, record: Record, now: Timestamp) -> Pending<'_, Beginning>;
+
+    /// Looks for an earlier answer to a request, and for a session.
+    fn look_up(&self, request: RequestKey, session: Option<SessionId>) -> Pending<'_, Known>;
+
+    /// Returns those of `ids` that exist.
+    fn sessions(&self, ids: Vec<SessionId>) -> Pending<'_, Vec<Session>>;
+
+    /// Writes an issuance: its record and answer, while `session` is open.
+    fn issue(&self, request: Request, claims: ClaimsRow, session: SessionId, record: Record) -> Pending<'_, Written>;
+
+    /// Writes a new session with its record and answer, while its agent has fewer than `open_max`.
+    fn open(&self, request: Request, session: Session, open_max: u32, record: Record) -> Pending<'_, Written>;
+
+    /// Closes a session and all sessions inside it, and revokes each, at most `live_max` being in force.
+    fn close(
+        &self,
+        session: SessionId,
+        now: Timestamp,
+        live_max: u32,
+        record: Record,
+        committed: OnRevoked,
+    ) -> Pending<'_, Closed>;
+
+    /// Writes a refusal, and remembers it as the answer to `request` when given.
+    fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written>;
+
+    /// Writes decisions, each once by its id and digest. `false` when an id already stands for something else; then none
+    /// of them was written.
+    fn append(&self, records: Vec<(Record, [u8; 32])>) -> Pending<'_, bool>;
+
+    /// Writes a public key and numbers it.
+    fn add_key(&self, public: [u8; 32], not_before: Timestamp, not_after: Timestamp) -> Pending<'_, KeyId>;
+
+    /// Returns at most `limit` records after number `after`, of one session when given.
+    fn records(&self, after: u64, session: Option<String>, limit: u32) -> Pending<'_, Vec<(u64, Record)>>;
+
+    /// Returns the number of the newest record, and word of newer ones.
+    fn newest(&self) -> watch::Receiver<u64>;
+
+    /// Says whether it still writes. Once it does not, it never does again in this process.
+    fn is_usable(&self) -> bool;
+}

@@ -1,0 +1,143 @@
+//! Sessions in SQL.
+
+use super::{super::answer, integer, natural, writer::JobError};
+use crate::session::{BoundProcess, Envelope, Session};
+use crumb_token::{Origin, SessionId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::str::FromStr;
+
+const COLUMNS: &str = "id, depth, agent, version, owner, peer, uid, exe, intent, origin_kind, origin_name, \
+                       origin_assurance, envelope, opened_at, expires_at, closed_at";
+
+/// Returns a session.
+pub(super) fn find(connection: &Connection, id: SessionId) -> Result<Option<Session>, JobError> {
+    let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
+    let row = connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| Ok(read(row))).optional()?;
+    row.transpose()
+}
+
+/// Adds a session.
+pub(super) fn insert(tx: &Connection, session: &Session) -> Result<(), JobError> {
+    let parent = match &session.origin {
+        Origin::Agent { session } => Some(session.to_string()),
+        Origin::User { .. } | Origin::Schedule { .. } => None,
+    };
+    let sql = format!(
+        "INSERT INTO sessions ({COLUMNS}, parent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    );
+    tx.prepare_cached(&sql)?.execute(params![
+        session.id.to_string(),
+        session.depth,
+        session.agent.as_str(),
+        session.version.as_str(),
+        session.owner.as_str(),
+        session.peer.as_str(),
+        session.process.as_ref().map(|p| p.uid),
+        session.process.as_ref().map(|p| p.exe.as_str()),
+        session.intent.as_str(),
+        session.origin.kind(),
+        session.origin.name(),
+        session.origin.assurance().as_str(),
+        envelope_text(&session.envelope)?,
+        integer(session.opened_at.as_unix_s()),
+        integer(session.expires_at.as_unix_s()),
+        session.closed_at.map(|at| integer(at.as_unix_s())),
+        parent,
+    ])?;
+    Ok(())
+}
+
+/// Returns how many sessions of `agent` are open.
+pub(super) fn count_open(tx: &Connection, agent: &str, now: Timestamp) -> Result<u32, JobError> {
+    let sql = "SELECT count(*) FROM sessions WHERE agent = ?1 AND closed_at IS NULL AND expires_at > ?2";
+    Ok(tx.prepare_cached(sql)?.query_row(params![agent, integer(now.as_unix_s())], |row| row.get(0))?)
+}
+
+/// Says whether `session` is open.
+pub(super) fn is_open(tx: &Connection, session: SessionId, now: Timestamp) -> Result<bool, JobError> {
+    let sql = "SELECT count(*) FROM sessions WHERE id = ?1 AND closed_at IS NULL AND expires_at > ?2";
+    let found: i64 =
+        tx.prepare_cached(sql)?.query_row(params![session.to_string(), integer(now.as_unix_s())], |row| row.get(0))?;
+    Ok(found == 1)
+}
+
+/// Notes that a token of `session` lives until `until`. `false`, and nothing noted, when the session is not open.
+pub(super) fn note_token(
+    tx: &Connection,
+    session: SessionId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<bool, JobError> {
+    let sql = "UPDATE sessions SET tokens_until = max(tokens_until, ?3)
+               WHERE id = ?1 AND closed_at IS NULL AND expires_at > ?2";
+    let (now, until) = (integer(now.as_unix_s()), integer(until.as_unix_s()));
+    Ok(tx.prepare_cached(sql)?.execute(params![session.to_string(), now, until])? == 1)
+}
+
+/// Returns the open sessions inside `session`, innermost first, and last itself when open, each with the end of its
+/// tokens.
+pub(super) fn open_with_inside(tx: &Connection, session: SessionId) -> Result<Vec<(SessionId, Timestamp)>, JobError> {
+    let sql = "WITH RECURSIVE inside (id) AS (
+                 SELECT ?1 UNION SELECT s.id FROM sessions s JOIN inside i ON s.parent = i.id)
+               SELECT s.id, s.tokens_until FROM sessions s JOIN inside USING (id)
+               WHERE s.closed_at IS NULL ORDER BY s.depth DESC, s.id";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows =
+        statement.query_map([session.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let parse = |row: rusqlite::Result<(String, i64)>| {
+        let (id, until) = row?;
+        let id = id.parse().map_err(|_| JobError::Corrupt("session"))?;
+        Ok((id, Timestamp::from_unix_s(natural(until))))
+    };
+    rows.map(parse).collect()
+}
+
+/// Closes a session.
+pub(super) fn close(tx: &Connection, session: SessionId, now: Timestamp) -> Result<(), JobError> {
+    let sql = "UPDATE sessions SET closed_at = ?2 WHERE id = ?1 AND closed_at IS NULL";
+    tx.prepare_cached(sql)?.execute(params![session.to_string(), integer(now.as_unix_s())])?;
+    Ok(())
+}
+
+type EnvelopeRow = Vec<(String, Vec<(String, String, String)>)>;
+
+fn envelope_text(envelope: &Envelope) -> Result<String, JobError> {
+    let rows: EnvelopeRow = envelope.iter().map(|(audience, g)| (audience.to_string(), answer::rows(g))).collect();
+    serde_json::to_string(&rows).map_err(|_| JobError::Corrupt("envelope"))
+}
+
+fn envelope(text: &str) -> Option<Envelope> {
+    let rows: EnvelopeRow = serde_json::from_str(text).ok()?;
+    rows.into_iter().map(|(audience, rights)| Some((audience.parse().ok()?, answer::grants(&rights)?))).collect()
+}
+
+fn read(row: &Row<'_>) -> Result<Session, JobError> {
+    let corrupt = || JobError::Corrupt("session");
+    let (uid, exe): (Option<u32>, Option<String>) = (row.get("uid")?, row.get("exe")?);
+    let (kind, name, assurance): (String, String, String) =
+        (row.get("origin_kind")?, row.get("origin_name")?, row.get("origin_assurance")?);
+    Ok(Session {
+        id: parsed(row, "id")?,
+        agent: parsed(row, "agent")?,
+        version: parsed(row, "version")?,
+        owner: parsed(row, "owner")?,
+        peer: parsed(row, "peer")?,
+        process: uid.zip(exe).map(|(uid, exe)| BoundProcess { uid, exe }),
+        intent: parsed(row, "intent")?,
+        origin: Origin::from_words(&kind, &name, &assurance).ok_or_else(corrupt)?,
+        envelope: envelope(&row.get::<_, String>("envelope")?).ok_or_else(corrupt)?,
+        depth: row.get("depth")?,
+        opened_at: moment(row, "opened_at")?,
+        expires_at: moment(row, "expires_at")?,
+        closed_at: row.get::<_, Option<i64>>("closed_at")?.map(|s| Timestamp::from_unix_s(natural(s))),
+    })
+}
+
+fn parsed<T: FromStr>(row: &Row<'_>, column: &str) -> Result<T, JobError> {
+    row.get::<_, String>(column)?.parse().map_err(|_| JobError::Corrupt("session"))
+}
+
+fn moment(row: &Row<'_>, column: &str) -> Result<Timestamp, JobError> {
+    Ok(Timestamp::from_unix_s(natural(row.get::<_, i64>(column)?)))
+}
