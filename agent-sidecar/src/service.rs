@@ -1,0 +1,207 @@
+//! The edge: `crumb.v1.SidecarService`. Messages become vocabulary here, and denials become statuses.
+//!
+//! Nothing in a message says who calls. Every call takes a turn, asks the kernel again who is at the other end, and only
+//! then looks at the message.
+
+use crate::{
+    caller::{Attested, Caller},
+    in_flight::{InFlight, Turn},
+    narrow::CallTtl,
+    sidecar::{Beginning, Opening, Sidecar},
+};
+use bytes::Bytes;
+use crumb_proto::{
+    Violations,
+    convert::{envelope, origin, scope, to_denial, to_grants},
+    status::invalid,
+    to_status,
+    wire::{self, sidecar_service_server::SidecarService},
+};
+use crumb_token::{Ask, Denial, Reason};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// The longest arguments of a call, in bytes: as the protocol says, and what a tool server accepts.
+pub(crate) const ARGUMENTS_LEN_MAX: usize = 64 * 1024;
+/// The longest message that is read at all, in bytes: the longest arguments, and the rest of a call.
+pub(crate) const MESSAGE_LEN_MAX: usize = ARGUMENTS_LEN_MAX + 8 * 1024;
+
+/// The service of one sidecar.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    sidecar: Arc<Sidecar>,
+    in_flight: InFlight,
+}
+
+/// Who calls, and its turn; held for as long as the call is answered.
+struct Admitted {
+    peer: Caller,
+    caller: Attested,
+    turn: Arc<Turn>,
+}
+
+impl Service {
+    /// Serves what `sidecar` does.
+    pub(crate) fn new(sidecar: Arc<Sidecar>) -> Self {
+        Self { sidecar, in_flight: InFlight::default() }
+    }
+
+    async fn admit<T: Send>(&self, request: Request<T>) -> Result<(Admitted, T), Status> {
+        let (_, extensions, message) = request.into_parts();
+        let peer = extensions.get::<Caller>().cloned();
+        let peer = peer.ok_or_else(|| to_status(&Denial::new(Reason::CallerUnattested)))?;
+        let admitted = async {
+            let turn = Arc::new(self.in_flight.enter(peer.unchecked_identity()?)?);
+            let caller = peer.check(Arc::clone(&turn)).await?;
+            Ok(Admitted { peer, caller, turn })
+        };
+        Ok((admitted.await.map_err(|denial| refused(&denial))?, message))
+    }
+}
+
+#[tonic::async_trait]
+impl SidecarService for Service {
+    async fn open(&self, request: Request<wire::OpenRequest>) -> Result<Response<wire::OpenResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let opening = read(|v| read_opening(v, &message))?;
+        let (session, end) = self.sidecar.open(&admitted.caller, opening).await.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(wire::OpenResponse { session_id: session.to_string(), expires_at: end.as_unix_s() }))
+    }
+
+    async fn close(&self, request: Request<wire::CloseRequest>) -> Result<Response<wire::CloseResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let session = read(|v| v.parse("session_id", &message.session_id))?;
+        self.sidecar.close(&admitted.caller, session).await.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(wire::CloseResponse {}))
+    }
+
+    async fn begin_task(
+        &self,
+        request: Request<wire::BeginTaskRequest>,
+    ) -> Result<Response<wire::BeginTaskResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let beginning = read(|v| read_beginning(v, &message))?;
+        let begun = self.sidecar.begin(&admitted.caller, beginning).await.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(wire::BeginTaskResponse {
+            task_id: begun.task.to_string(),
+            grants: to_grants(&begun.grants),
+            expires_at: begun.expires_at.as_unix_s(),
+        }))
+    }
+
+    async fn call_token(
+        &self,
+        request: Request<wire::CallTokenRequest>,
+    ) -> Result<Response<wire::CallTokenResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let (task, ask, ttl) = read(|v| {
+            let task = v.parse("task_id", &message.task_id);
+            let ask = read_ask(v, &message.tool, &message.operation, &message.resource);
+            let digest = read_digest(v, &message.args_digest);
+            let ttl = v.keep("ttl_s", CallTtl::try_from_s(message.ttl_s));
+            Some((task?, Ask { args_digest: digest?, ..ask? }, ttl?))
+        })?;
+        let made = self.sidecar.call_token(&admitted.caller, task, &ask, ttl).await;
+        let token = made.map_err(|denial| refused(&denial))?;
+        // The broker may have been asked in between, for seconds; a secret goes only to who is there now.
+        admitted.peer.check(admitted.turn).await.map_err(|denial| refused(&denial))?;
+        let expires_at = token.expires_at.as_unix_s();
+        Ok(Response::new(wire::CallTokenResponse { token: token.token.expose().to_owned(), expires_at }))
+    }
+
+    async fn call(&self, request: Request<wire::CallRequest>) -> Result<Response<wire::CallResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let (task, ask) = read(|v| {
+            if message.arguments.len() > ARGUMENTS_LEN_MAX {
+                v.add("arguments", format!("has more than {ARGUMENTS_LEN_MAX} bytes"));
+            }
+            let task = v.parse("task_id", &message.task_id);
+            Some((task?, read_ask(v, &message.tool, &message.operation, &message.resource)?))
+        })?;
+        let answer = self.sidecar.call(&admitted.caller, task, ask, Bytes::from(message.arguments)).await;
+        let answer = answer.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(wire::CallResponse {
+            status: answer.status.into(),
+            body: answer.body.into(),
+            denial: answer.denial.as_ref().map(to_denial),
+        }))
+    }
+
+    async fn status(&self, request: Request<wire::StatusRequest>) -> Result<Response<wire::StatusResponse>, Status> {
+        let (_admitted, _) = self.admit(request).await?;
+        let health = self.sidecar.health().await;
+        Ok(Response::new(wire::StatusResponse {
+            spiffe_id: health.spiffe_id.to_string(),
+            identity_provider: health.identity_provider.to_owned(),
+            svid_expires_at: health.svid_expires_at.map_or(0, crumb_token::Timestamp::as_unix_s),
+            memory_locked: health.memory_locked,
+            sessions: u32::try_from(health.sessions).unwrap_or(u32::MAX),
+            task_tokens: u32::try_from(health.task_tokens).unwrap_or(u32::MAX),
+        }))
+    }
+}
+
+fn refused(denial: &Denial) -> Status {
+    tracing::info!(reason = %denial.reason, asked = %denial.asked, rule = %denial.rule, "refused");
+    to_status(denial)
+}
+
+/// Reads a message, or answers with everything that is wrong with it.
+fn read<T>(fields: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Status> {
+    let mut violations = Violations::default();
+    match fields(&mut violations) {
+        Some(read) if violations.is_empty() => Ok(read),
+        _ => Err(invalid(&violations)),
+    }
+}
+
+fn read_opening(v: &mut Violations, message: &wire::OpenRequest) -> Option<Opening> {
+    let agent = v.parse("agent", &message.agent);
+    let intent = v.parse("intent", &message.intent);
+    let origin = origin(v, "origin", message.origin.as_ref());
+    let envelope = envelope(v, "envelope", &message.envelope);
+    Some(Opening {
+        agent: agent?,
+        intent: intent?,
+        origin: origin?,
+        envelope: envelope?,
+        lifetime_s: message.lifetime_s,
+    })
+}
+
+fn read_beginning(v: &mut Violations, message: &wire::BeginTaskRequest) -> Option<Beginning> {
+    let session = v.parse("session_id", &message.session_id);
+    let task = if message.task.is_empty() { Some(None) } else { v.parse("task", &message.task).map(Some) };
+    let scope = scope(v, "scope", message.scope.as_ref());
+    let by_agent = match message.presenter() {
+        wire::Presenter::Sidecar => Some(false),
+        wire::Presenter::Agent => Some(true),
+        wire::Presenter::Unspecified => {
+            v.add("presenter", "is missing: say who will present the token");
+            None
+        }
+    };
+    let (audience, grants) = scope?;
+    let (session, task, by_agent) = (session?, task?, by_agent?);
+    Some(Beginning { session, task, audience, grants, ttl_s: message.ttl_s, by_agent })
+}
+
+fn read_ask(v: &mut Violations, tool: &str, operation: &str, resource: &str) -> Option<Ask> {
+    let tool = v.parse("tool", tool);
+    let operation = v.parse("operation", operation);
+    let resource = v.parse("resource", resource);
+    Some(Ask::new(tool?, operation?, resource?))
+}
+
+fn read_digest(v: &mut Violations, digest: &[u8]) -> Option<Option<[u8; 32]>> {
+    if digest.is_empty() {
+        return Some(None);
+    }
+    match <[u8; 32]>::try_from(digest) {
+        Ok(digest) => Some(Some(digest)),
+        Err(_) => {
+            v.add("args_digest", "has 32 bytes, or none");
+            None
+        }
+    }
+}

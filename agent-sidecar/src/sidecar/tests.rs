@@ -1,0 +1,138 @@
+use super::*;
+use crate::fixtures::{
+    AUDIENCE, FakeBroker, FakeOwn, FakeTools, StillClock, caller, grants, process, session_id, task_id,
+};
+use crumb_token::{Caveat, parse::Unverified};
+use std::sync::atomic::Ordering;
+use tokio_util::sync::CancellationToken;
+
+struct Bench {
+    broker: Arc<FakeBroker>,
+    tools: Arc<FakeTools>,
+    sidecar: Sidecar,
+}
+
+fn bench() -> Bench {
+    let clock = StillClock::at(1000);
+    let (broker, own, tools) = (FakeBroker::new(&clock, 900), FakeOwn::new(), Arc::<FakeTools>::default());
+    let shared: Arc<dyn Broker> = Arc::<FakeBroker>::clone(&broker);
+    let (clock, own): (Arc<dyn Clock>, Arc<dyn OwnIdentity>) = (clock, own);
+    let cache = Cache::new(Arc::clone(&shared), Arc::clone(&clock), Arc::clone(&own), CancellationToken::new());
+    let seen: Arc<dyn Tools> = Arc::<FakeTools>::clone(&tools);
+    let parts = Parts { broker: shared, tools: seen, own, clock, cache, memory_locked: false };
+    Bench { broker, tools, sidecar: Sidecar::new(parts) }
+}
+
+fn attested(exe: &str) -> Attested {
+    Attested { identity: caller(exe), process: process() }
+}
+
+fn opening() -> Opening {
+    Opening {
+        agent: "bot".parse().expect("a name"),
+        intent: "summarise the notes".parse().expect("a sentence"),
+        origin: Origin::Schedule { name: "nightly".parse().expect("a name") },
+        envelope: vec![(AUDIENCE.parse().expect("an audience"), grants("docs/*"))],
+        lifetime_s: 0,
+    }
+}
+
+fn beginning(session: SessionId, by_agent: bool) -> Beginning {
+    let audience = AUDIENCE.parse().expect("an audience");
+    Beginning { session, task: None, audience, grants: grants("docs/*"), ttl_s: 0, by_agent }
+}
+
+fn ask() -> Ask {
+    let tool = "read_file".parse().expect("a tool");
+    Ask::new(tool, "read".parse().expect("an operation"), "docs/a.md".parse().expect("a resource"))
+}
+
+async fn begun(b: &Bench, caller: &Attested, by_agent: bool) -> (SessionId, TaskId) {
+    let (session, _) = b.sidecar.open(caller, opening()).await.expect("the broker opens it");
+    let begun = b.sidecar.begin(caller, beginning(session, by_agent)).await.expect("the broker grants it");
+    (session, begun.task)
+}
+
+#[tokio::test]
+async fn an_agent_presents_tokens_that_are_its_own() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    let (_, task) = begun(&b, &one, true).await;
+    let token = b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.expect("granted");
+    let read = Unverified::parse(&token.token.decode().expect("base64url")).expect("inside the profile");
+    assert_eq!(read.claims().holder.as_str(), "spiffe://td/agent/bot");
+}
+
+#[tokio::test]
+async fn a_call_carries_the_digest_of_its_arguments() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    let (_, task) = begun(&b, &one, false).await;
+    let arguments = Bytes::from_static(b"{\"path\":\"docs/a.md\"}");
+    b.sidecar.call(&one, task, ask(), arguments.clone()).await.expect("the tool answers");
+    let arrived = b.tools.0.lock().expect("not poisoned").pop().expect("one call");
+    assert_eq!((&arrived.1, &arrived.2), (&ask().tool, &arguments));
+    let read = Unverified::parse(&arrived.0.decode().expect("base64url")).expect("inside the profile");
+    assert!(read.blocks()[0].contains(&Caveat::ArgsDigest(Sha256::digest(&arguments).into())));
+}
+
+#[tokio::test]
+async fn nobody_gets_a_token_that_another_presents() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    let (_, by_sidecar) = begun(&b, &one, false).await;
+    let denial = b.sidecar.call_token(&one, by_sidecar, &ask(), CallTtl::default()).await.expect_err("not the agent's");
+    assert_eq!(denial.reason, Reason::HolderMismatch);
+    let (_, by_agent) = begun(&b, &one, true).await;
+    let denial = b.sidecar.call(&one, by_agent, ask(), Bytes::new()).await.expect_err("not the sidecar's");
+    assert_eq!(denial.reason, Reason::HolderMismatch);
+    assert!(b.tools.0.lock().expect("not poisoned").is_empty());
+}
+
+#[tokio::test]
+async fn another_caller_finds_neither_session_nor_task() {
+    let (b, one, other) = (bench(), attested("/bin/one"), attested("/bin/other"));
+    let (session, task) = begun(&b, &one, true).await;
+    let unknown = |denial: Denial| assert_eq!(denial.reason, Reason::SessionUnknown);
+    unknown(b.sidecar.begin(&other, beginning(session, true)).await.expect_err("not its session"));
+    unknown(b.sidecar.call_token(&other, task, &ask(), CallTtl::default()).await.expect_err("not its task"));
+    unknown(b.sidecar.call(&other, task, ask(), Bytes::new()).await.expect_err("not its task"));
+    unknown(b.sidecar.close(&other, session).await.expect_err("not its session"));
+    unknown(b.sidecar.close(&other, session_id(77)).await.expect_err("no session"));
+    unknown(b.sidecar.call(&one, task_id(77), ask(), Bytes::new()).await.expect_err("no task"));
+    assert_eq!(b.broker.exchanges(), 1);
+    assert!(b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn closing_takes_tokens_and_handles_away_at_once_and_can_be_asked_again() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    let (session, task) = begun(&b, &one, true).await;
+    b.broker.down.store(true, Ordering::SeqCst);
+    let denial = b.sidecar.close(&one, session).await.expect_err("the broker is down");
+    assert_eq!(denial.reason, Reason::BrokerUnreachable);
+    assert!(b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.is_err());
+    assert_eq!(b.sidecar.health().await.task_tokens, 0);
+    let denial = b.sidecar.begin(&one, beginning(session, true)).await.expect_err("it is being closed");
+    assert_eq!(denial.reason, Reason::SessionClosed);
+
+    b.broker.down.store(false, Ordering::SeqCst);
+    b.sidecar.close(&one, session).await.expect("the broker is back");
+    assert_eq!(*b.broker.closed.lock().expect("not poisoned"), [session]);
+    assert_eq!(b.sidecar.health().await.sessions, 0);
+}
+
+#[tokio::test]
+async fn a_token_that_comes_after_the_close_is_not_kept() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    let (session, _) = b.sidecar.open(&one, opening()).await.expect("the broker opens it");
+    b.broker.gate.forget_permits(usize::MAX);
+    let begin = b.sidecar.begin(&one, beginning(session, true));
+    let close = async {
+        while b.broker.exchanges() == 0 {
+            tokio::task::yield_now().await;
+        }
+        b.sidecar.close(&one, session).await.expect("closes");
+        b.broker.gate.add_permits(1);
+    };
+    let (began, ()) = tokio::join!(begin, close);
+    assert_eq!(began.expect_err("closed meanwhile").reason, Reason::SessionUnknown);
+    assert_eq!(b.sidecar.health().await.task_tokens, 0);
+}
