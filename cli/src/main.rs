@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `crumb`. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crumb_cli::main()
+}

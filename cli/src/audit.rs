@@ -1,0 +1,136 @@
+//! `crumb audit tail`: the trail, as the broker committed it.
+
+use crate::{
+    exit::{Exit, Failure},
+    output::{self, Format, dim, verdict},
+    places::Places,
+};
+use crumb_proto::wire::{self, audit_service_client::AuditServiceClient};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AuditCommand {
+    /// Write records in the order they were committed.
+    #[command(after_help = "Examples:\n  crumb audit tail --session ses_0198…\n  crumb audit tail --follow -o json | jq .reason")]
+    Tail(TailArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TailArgs {
+    /// Only the records of this session.
+    #[arg(long)]
+    session: Option<String>,
+    /// Only records after this number.
+    #[arg(long, default_value_t = 0)]
+    after: u64,
+    /// Stay, and write new records as they come.
+    #[arg(short, long)]
+    follow: bool,
+    /// The broker's admin socket; `crumb dev`'s by default.
+    #[arg(long, env = "CRUMB_ADMIN_SOCKET")]
+    admin_socket: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: AuditArgs, format: Format) -> Result<(), Failure> {
+    let AuditCommand::Tail(args) = args.command;
+    let socket = args.admin_socket.clone().unwrap_or_else(|| Places::usual().admin_socket());
+    let request = wire::TailRequest { after: args.after, session_id: args.session.unwrap_or_default(), follow: args.follow };
+    let mut count = 0u64;
+    let mut records = tail(&socket, request).await?;
+    while let Some(record) = records.message().await.map_err(|s| unreachable_broker(&socket, s.message()))? {
+        count += 1;
+        match format {
+            Format::Json => output::json(&to_json(&record)),
+            Format::Text => output::data(line(&record)),
+        }
+    }
+    output::note(dim(&format!("{count} records")));
+    Ok(())
+}
+
+/// Asks for records over the admin socket.
+pub(crate) async fn tail(
+    socket: &Path,
+    request: wire::TailRequest,
+) -> Result<tonic::Streaming<wire::AuditRecord>, Failure> {
+    let mut client = AuditServiceClient::new(connect(socket).await?);
+    let answer = client.tail(request).await.map_err(|status| match crumb_proto::from_status(&status) {
+        Some(denial) => Failure::from(denial),
+        None => unreachable_broker(socket, status.message()),
+    })?;
+    Ok(answer.into_inner())
+}
+
+async fn connect(socket: &Path) -> Result<Channel, Failure> {
+    let path = socket.to_owned();
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    let connected = Endpoint::from_static("http://admin").connect_with_connector(connector).await;
+    connected.map_err(|e| unreachable_broker(socket, &e.to_string()))
+}
+
+fn unreachable_broker(socket: &Path, why: &str) -> Failure {
+    let what = format!("the broker does not answer on {}: {why}", socket.display());
+    Failure::new(Exit::Unreachable, what, "start `crumb dev`, or name the broker's admin socket with --admin-socket")
+}
+
+/// One line for people: when, what, the verdict, and who did it for whom.
+fn line(r: &wire::AuditRecord) -> String {
+    let by = [("agent", &r.agent), ("owner", &r.owner), ("origin", &r.origin), ("session", &r.session_id)];
+    let by = by.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!(" {k}={v}")).collect::<String>();
+    let intent = if r.intent.is_empty() { String::new() } else { format!(" intent={:?}", r.intent) };
+    format!("{}{}", short_line(r), dim(&format!("{by}{intent}")))
+}
+
+/// One line for people, without what is the same in the whole session.
+pub(crate) fn short_line(r: &wire::AuditRecord) -> String {
+    let seconds = r.at_unix_ms / 1000 % 86_400;
+    let time = format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, r.at_unix_ms % 1000);
+    let asked = r.asked.iter().map(|g| format!("{} {} {}", g.tool, g.operation, g.resource)).collect::<Vec<_>>().join(", ");
+    let decision = match &r.denial {
+        None if r.allowed => verdict(true, "allowed"),
+        None => verdict(false, "denied"),
+        Some(denial) => verdict(false, &format!("denied {}", denial.reason)),
+    };
+    let outcome = if r.outcome_status == 0 { String::new() } else { format!(" → {}", r.outcome_status) };
+    let peer = if r.peer.is_empty() { String::new() } else { dim(&format!(" by {}", r.peer)) };
+    format!("{:>5} {time} {:<13} {decision} {asked}{outcome}{peer}", r.number, r.kind)
+}
+
+/// The whole record, for programs.
+pub(crate) fn to_json(r: &wire::AuditRecord) -> Value {
+    let grants = |grants: &[wire::Grant]| -> Vec<Value> {
+        grants.iter().map(|g| json!({"tool": g.tool, "operation": g.operation, "resource": g.resource})).collect()
+    };
+    json!({
+        "number": r.number, "record_id": r.record_id, "at_unix_ms": r.at_unix_ms, "kind": r.kind, "allowed": r.allowed,
+        "reason": r.denial.as_ref().map(|d| &d.reason),
+        "denial": r.denial.as_ref().map(|d| json!({
+            "reason": d.reason, "asked": d.asked, "rule": d.rule, "author": d.author, "next": d.next,
+        })),
+        "request_id": r.request_id, "peer": r.peer, "agent": r.agent, "agent_version": r.agent_version, "owner": r.owner,
+        "session_id": r.session_id, "intent": r.intent, "origin": r.origin, "token_id": r.token_id, "holder": r.holder,
+        "audience": r.audience, "asked": grants(&r.asked), "granted": grants(&r.granted),
+        "args_sha256": hex(&r.args_digest), "expires_at": r.expires_at,
+        "process": r.process.as_ref().map(|p| json!({
+            "pid": p.pid, "uid": p.uid, "gid": p.gid, "exe": p.exe, "exe_sha256": hex(&p.exe_sha256),
+        })),
+        "outcome_status": r.outcome_status, "duration_us": r.duration_us,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

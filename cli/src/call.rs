@@ -1,0 +1,98 @@
+//! `crumb call`: one tool call through the sidecar, which attaches a call token that this process never sees.
+
+use crate::{
+    exit::{Exit, Failure},
+    output::{self, Format},
+    scope::{SidecarArg, audience},
+};
+use crumb_sdk::sidecar::{BeginTask, Call, Presenter, SidecarClient, Task};
+use crumb_token::{Audience, Grant, Grants, Operation, Resource, ResourcePattern, SessionId, ToolName};
+use serde_json::{Value, json};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  crumb call --session ses_0198… files read_file read file:///docs/readme.md\n  crumb call --session ses_0198… files search_docs read docs:index --args '{\"query\": \"crumb\"}'")]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    sidecar: SidecarArg,
+    #[command(flatten)]
+    what: What,
+    /// The arguments, as JSON; for a file:/// resource {"path": …} when left out.
+    #[arg(long)]
+    args: Option<String>,
+}
+
+/// Which call, in which session.
+#[derive(Debug, clap::Args)]
+pub(crate) struct What {
+    /// The session that it belongs to.
+    #[arg(long, env = "CRUMB_SESSION")]
+    session: SessionId,
+    /// The tool server: its SPIFFE ID or https URI, or a name of `crumb dev`'s.
+    #[arg(value_parser = audience)]
+    server: Audience,
+    /// The tool.
+    pub(crate) tool: ToolName,
+    /// What the tool does.
+    pub(crate) operation: Operation,
+    /// What it does it to.
+    pub(crate) resource: Resource,
+}
+
+impl What {
+    /// Begins a task with exactly this right.
+    pub(crate) async fn begin(&self, sidecar: &SidecarClient, presenter: Presenter) -> Result<Task, Failure> {
+        let grant = Grant {
+            tool: self.tool.clone(),
+            operation: self.operation.clone(),
+            resource: ResourcePattern::Exact(self.resource.clone()),
+        };
+        let begin = BeginTask {
+            session: self.session,
+            task: None,
+            audience: self.server.clone(),
+            grants: Grants::try_new([grant]).map_err(Failure::usage)?,
+            ttl: None,
+            presenter,
+        };
+        Ok(sidecar.begin_task(&begin).await.map_err(|e| e.to_denial())?)
+    }
+}
+
+pub(crate) async fn run(args: CallArgs, format: Format) -> Result<(), Failure> {
+    let sidecar = args.sidecar.client()?;
+    let arguments = arguments(&args)?;
+    let task = args.what.begin(&sidecar, Presenter::Sidecar).await?;
+    let call = Call {
+        task: task.id,
+        tool: args.what.tool.clone(),
+        operation: args.what.operation.clone(),
+        resource: args.what.resource.clone(),
+        arguments: arguments.into(),
+    };
+    let answer = sidecar.call(&call).await.map_err(|e| e.to_denial())?;
+    if let Some(denial) = answer.denial {
+        return Err(denial.into());
+    }
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    match format {
+        Format::Json => {
+            let body = serde_json::from_str::<Value>(&body).unwrap_or(Value::String(body));
+            output::json(&json!({"status": answer.status, "body": body}));
+        }
+        Format::Text => output::data(body.trim_end()),
+    }
+    if (200..300).contains(&answer.status) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Unexpected, format!("the tool answered {}", answer.status), "see the tool server's log"))
+}
+
+fn arguments(args: &CallArgs) -> Result<Vec<u8>, Failure> {
+    if let Some(text) = &args.args {
+        serde_json::from_str::<Value>(text).map_err(|e| Failure::usage(format!("--args is not JSON: {e}")))?;
+        return Ok(text.clone().into_bytes());
+    }
+    let path = args.what.resource.as_str().strip_prefix("file:///");
+    let value = path.map_or_else(|| json!({}), |path| json!({"path": path}));
+    Ok(value.to_string().into_bytes())
+}

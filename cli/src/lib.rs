@@ -1,0 +1,101 @@
+//! `crumb`: the command line. Parsing, and which command does what; each command is a module of its own.
+//!
+//! A library as well as a program, so that the benchmarks run the same development stack as `crumb dev`.
+
+mod audit;
+mod call;
+mod demo;
+mod dev;
+mod exit;
+mod output;
+pub mod places;
+mod scope;
+mod serve;
+mod session;
+pub mod stack;
+mod token;
+
+use clap::{Parser, Subcommand};
+use exit::{Exit, Failure};
+use output::Format;
+use std::{io::IsTerminal, process::ExitCode};
+use tracing_subscriber::EnvFilter;
+
+const EXAMPLES: &str = "\
+Examples:
+  crumb demo                     the whole story in twelve steps, then exit
+  crumb dev                      a broker, a sidecar and two tool servers on this machine, until Ctrl-C
+  crumb session open --agent research-bot --intent 'read the docs' --origin user:bob@acme.example \\
+      --allow 'files read_file read file:///docs/*'
+  crumb call --session ses_… files read_file read file:///docs/readme.md
+  crumb audit tail --follow
+
+Exit codes: 0 ok, 1 unexpected, 2 usage, 3 denied, 4 approval pending, 5 no identity, 6 unreachable, 7 check failed.";
+
+/// A crumb of authority for an AI agent: enough for one task, for minutes, and a trail of what it did.
+#[derive(Debug, Parser)]
+#[command(name = "crumb", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    /// How data is written to stdout: text for people, json for programs.
+    #[arg(short, long, global = true, value_enum, default_value = "text", env = "CRUMB_OUTPUT")]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Drive an agent through the whole story, and exit.
+    Demo(demo::DemoArgs),
+    /// Run everything on this machine's loopback, for development.
+    Dev(dev::DevArgs),
+    /// Open and close sessions.
+    Session(session::SessionArgs),
+    /// Call a tool through the sidecar, which attaches a call token.
+    Call(call::CallArgs),
+    /// Get a call token, for a program that makes its own calls.
+    Token(token::TokenArgs),
+    /// Read the trail.
+    Audit(audit::AuditArgs),
+    /// Run one service as a child of `dev` or `demo`.
+    #[command(hide = true)]
+    Serve(serve::ServeArgs),
+    /// Replay a stolen token, as another workload, for the demo.
+    #[command(hide = true)]
+    Intruder(demo::IntruderArgs),
+}
+
+/// Runs the command line, and returns its exit code.
+pub fn main() -> ExitCode {
+    // The usage errors of clap end with 2 by themselves.
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("CRUMB_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            output::failure(&Failure::new(Exit::Unexpected, format!("no runtime: {e}"), ""));
+            return Exit::Unexpected.into();
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Demo(args) => demo::run(args, cli.output).await,
+        Command::Dev(args) => dev::run(args, cli.output).await,
+        Command::Session(args) => session::run(args, cli.output).await,
+        Command::Call(args) => call::run(args, cli.output).await,
+        Command::Token(args) => token::run(args, cli.output).await,
+        Command::Audit(args) => audit::run(args, cli.output).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Intruder(args) => demo::intrude(args).await,
+    }
+}
