@@ -1,1 +1,16 @@
-//! crumb-tests
+//! What the black-box tests share. Each module says what it is for.
+
+pub mod broker;
+pub mod certificates;
+pub mod codegen;
+pub mod generated_tokens;
+pub mod handshake;
+pub mod member;
+pub mod oracle;
+pub mod processes;
+pub mod puppet;
+pub mod skip;
+pub mod spire;
+pub mod tool_server;
+pub mod vectors;
+pub mod workload_api;

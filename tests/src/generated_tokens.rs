@@ -1,0 +1,183 @@
+//! Strategies for claims, caveats and calls.
+//!
+//! The words are few, so that a caveat and a call often meet: a generator that never allows tests nothing.
+
+use crate::vectors::player::{self, NOW, word};
+use crumb_token::{Args, Ask, Caveat, Claims, Grant, Grants, Scalar, SpiffeId, Timestamp, caveat::ArgRule};
+use proptest::{collection, option, prelude::*, sample::select};
+use std::{collections::BTreeSet, str::FromStr};
+
+const TOOLS: &[&str] = &["read_file", "write_file", "query", "read"];
+const OPERATIONS: &[&str] = &["read", "write", "time"];
+const RESOURCES: &[&str] =
+    &["file:///docs/a.md", "file:///docs/b/c.md", "file:///docs", "file:///docs-secret/a", "repo:acme/web", "tool"];
+const PATTERNS: &[&str] = &["*", "file:///docs/*", "file:///docs/b/*", "repo:*", "file:///*"];
+const PEERS: &[&str] =
+    &["spiffe://acme.example/agent/a", "spiffe://acme.example/agent/a-2", "spiffe://acme.example/agent/b"];
+const SERVERS: &[&str] = &["spiffe://acme.example/tool/files", "https://tools.acme.example/mcp"];
+const NAMES: &[&str] = &["path", "count", "force"];
+const TEXTS: &[&str] = &["", "a", "ab", "abc", "b", "read", "1"];
+
+fn one<T>(words: &'static [&'static str]) -> impl Strategy<Value = T>
+where
+    T: FromStr<Err: std::fmt::Debug> + std::fmt::Debug,
+{
+    select(words).prop_map(word)
+}
+
+fn pattern<T: FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T> {
+    prop_oneof![2 => one(PATTERNS), 1 => one(RESOURCES)]
+}
+
+fn grants() -> impl Strategy<Value = Grants> {
+    let grant = (one(TOOLS), one(OPERATIONS), pattern()).prop_map(|(tool, operation, resource)| Grant {
+        tool,
+        operation,
+        resource,
+    });
+    collection::vec(grant, 1..6).prop_map(|grants| Grants::try_new(grants).expect("few"))
+}
+
+/// Claims that were issued before [`NOW`], and end around it.
+pub fn claims() -> impl Strategy<Value = Claims> {
+    (grants(), one(PEERS), one(SERVERS), 1..=60u64, 0..=40u64, 0..=8u8, collection::vec(one(PEERS), 0..4)).prop_map(
+        |(grants, holder, audience, age, left, depth_limit, actors)| Claims {
+            grants,
+            holder,
+            audience,
+            issued_at: Timestamp::from_unix_s(NOW - age),
+            expires_at: Timestamp::from_unix_s(NOW + left),
+            depth_limit,
+            actors,
+            ..player::claims()
+        },
+    )
+}
+
+fn scalar() -> impl Strategy<Value = Scalar> {
+    prop_oneof![
+        3 => select(TEXTS).prop_map(|t| Scalar::text(t).expect("short")),
+        2 => (-2..4i64).prop_map(Scalar::Int),
+        1 => any::<bool>().prop_map(Scalar::Bool),
+    ]
+}
+
+/// Any call.
+pub fn ask() -> impl Strategy<Value = Ask> {
+    let args = collection::btree_map(one(NAMES), scalar(), 0..3);
+    (one(TOOLS), one(OPERATIONS), one(RESOURCES), args, option::of(select(vec![[1; 32], [2; 32]]))).prop_map(
+        |(tool, operation, resource, args, args_digest)| Ask {
+            args: Args::try_new(args).expect("few"),
+            args_digest,
+            ..Ask::new(tool, operation, resource)
+        },
+    )
+}
+
+/// The claims that fit `ask` in all but what `claims` has at random: one of the grants covers it.
+pub fn fitting(claims: Claims, ask: &Ask) -> Claims {
+    let own = Grant {
+        tool: ask.tool.clone(),
+        operation: ask.operation.clone(),
+        resource: crumb_token::ResourcePattern::Exact(ask.resource.clone()),
+    };
+    Claims { grants: Grants::try_new(claims.grants.iter().cloned().chain([own])).expect("few"), ..claims }
+}
+
+/// Any peer.
+pub fn peer() -> impl Strategy<Value = SpiffeId> {
+    one(PEERS)
+}
+
+fn arg_rule() -> impl Strategy<Value = ArgRule> {
+    let texts = || collection::btree_set(select(TEXTS).prop_map(Box::from), 1..4);
+    prop_oneof![
+        scalar().prop_map(ArgRule::Is),
+        texts().prop_map(ArgRule::OneOf),
+        collection::btree_set(-2..4i64, 1..4).prop_map(ArgRule::OneOfNumbers),
+        texts().prop_map(ArgRule::NotOneOf),
+        (-3..4i64, -3..5i64).prop_map(|(min, max)| ArgRule::Range { min, max }),
+        select(TEXTS).prop_map(|t| ArgRule::Prefix(t.into())),
+        Just(ArgRule::Present),
+    ]
+}
+
+/// Any caveat.
+pub fn caveat() -> impl Strategy<Value = Caveat> {
+    prop_oneof![
+        one(TOOLS).prop_map(Caveat::Tool),
+        collection::btree_set(one(TOOLS), 1..4).prop_map(Caveat::ToolOneOf),
+        one(OPERATIONS).prop_map(Caveat::Operation),
+        pattern().prop_map(Caveat::Resource),
+        (one(NAMES), arg_rule()).prop_map(|(name, rule)| Caveat::Arg { name, rule }),
+        select(vec![[1; 32], [2; 32]]).prop_map(Caveat::ArgsDigest),
+        one(SERVERS).prop_map(Caveat::Audience),
+        (0..40u64).prop_map(|left| Caveat::ExpiresAt(Timestamp::from_unix_s(NOW + left))),
+        one(PEERS).prop_map(Caveat::Holder),
+        (1..4u8).prop_map(|n| Caveat::Nonce([n; 16])),
+    ]
+}
+
+/// A caveat that holds for the call of `ask` by the holder of `claims` at its audience.
+fn holding(claims: &Claims, ask: &Ask) -> impl Strategy<Value = Caveat> + use<> {
+    let mut all = vec![
+        Caveat::Tool(ask.tool.clone()),
+        Caveat::ToolOneOf(BTreeSet::from([ask.tool.clone(), word("other")])),
+        Caveat::Operation(ask.operation.clone()),
+        Caveat::Resource(crumb_token::ResourcePattern::Exact(ask.resource.clone())),
+        Caveat::Resource(word("*")),
+        Caveat::Audience(claims.audience.clone()),
+        Caveat::Holder(claims.holder.clone()),
+        Caveat::ExpiresAt(Timestamp::from_unix_s(NOW + 60)),
+    ];
+    all.extend(ask.args_digest.map(Caveat::ArgsDigest));
+    for (name, value) in ask.args.iter() {
+        let rules = [ArgRule::Is(value.clone()), ArgRule::Present];
+        all.extend(rules.map(|rule| Caveat::Arg { name: name.clone(), rule }));
+    }
+    select(all)
+}
+
+/// Blocks of caveats, as many as the claims allow at most; most caveats hold.
+pub fn blocks(claims: &Claims, ask: &Ask) -> impl Strategy<Value = Vec<Vec<Caveat>>> + use<> {
+    let caveat = prop_oneof![4 => holding(claims, ask), 1 => caveat()];
+    let most = usize::from(claims.depth_limit.min(4));
+    collection::vec(collection::vec(caveat, 1..4), 0..=most)
+}
+
+/// Everything about one call.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What the broker says.
+    pub claims: Claims,
+    /// The blocks that holders appended.
+    pub blocks: Vec<Vec<Caveat>>,
+    /// The call.
+    pub ask: Ask,
+    /// Who calls.
+    pub peer: SpiffeId,
+    /// The tool server.
+    pub server: crumb_token::Audience,
+    /// Seconds after [`NOW`].
+    pub later_s: u64,
+}
+
+/// Any case; about half of them are allowed.
+pub fn case() -> impl Strategy<Value = Case> {
+    let strange = || prop::bool::weighted(0.1);
+    (claims(), ask(), peer(), one(SERVERS), 0..20u64, (strange(), strange(), strange())).prop_flat_map(
+        |(claims, ask, peer, server, later_s, (any_grant, any_peer, any_server))| {
+            let claims = if any_grant { claims } else { fitting(claims, &ask) };
+            let peer = if any_peer { peer } else { claims.holder.clone() };
+            let server = if any_server { server } else { claims.audience.clone() };
+            blocks(&claims, &ask).prop_map(move |blocks| Case {
+                claims: claims.clone(),
+                blocks,
+                ask: ask.clone(),
+                peer: peer.clone(),
+                server: server.clone(),
+                later_s,
+            })
+        },
+    )
+}
