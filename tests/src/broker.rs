@@ -145,6 +145,13 @@ impl TestBroker {
         Client { member, channel }
     }
 
+    /// Lets a workload talk to this broker, as after a restart.
+    pub fn client_of(&self, client: Client) -> Client {
+        let member = client.member;
+        let channel = crumb_identity::channel(&member.workload, self.ready.addr.to_string(), id("/broker"));
+        Client { member, channel }
+    }
+
     /// Returns a channel to the admin socket.
     pub fn admin(&self) -> Channel {
         admin_channel(&self.ready.admin_socket)

@@ -9,6 +9,7 @@ pub mod member;
 pub mod oracle;
 pub mod processes;
 pub mod puppet;
+pub mod sidecar;
 pub mod skip;
 pub mod spire;
 pub mod tool_server;

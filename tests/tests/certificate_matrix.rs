@@ -195,6 +195,24 @@ fn only_the_diagonal_of_eight_trust_domains_is_accepted() {
 }
 
 #[test]
+fn no_changed_bit_is_accepted() {
+    let world = World::new();
+    let (bundles, local) = (bundles_of(&world), [domain(LOCAL)]);
+    let now = SystemClock::new().now().wall;
+    let good = world.root.svid(ID).certificates[0].to_vec();
+    for at in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[at / 8] ^= 1 << (at % 8);
+        let found = validate(&[bad.into()], &bundles, &local, Usage::Client, now);
+        assert!(found.is_err(), "bit {} of byte {} does not matter", at % 8, at / 8);
+    }
+    for end in 0..good.len() {
+        let found = validate(&[good[..end].to_vec().into()], &bundles, &local, Usage::Client, now);
+        assert!(found.is_err(), "{end} bytes are enough");
+    }
+}
+
+#[test]
 fn a_path_ends_with_its_shortest_certificate() {
     let world = World::new();
     let mut params = authority_params("short", Some(LOCAL));

@@ -178,6 +178,8 @@ reasons! {
     StoreUnavailable, "store_unavailable", Unavailable, "the request cannot be recorded, so nothing is issued", "try again; if it stays, look at the broker's disk";
     /// The broker does not answer the sidecar.
     BrokerUnreachable, "broker_unreachable", Unavailable, "the broker does not answer, or refused our SVID", "check the broker's address and its log";
+    /// The sidecar does not answer the agent.
+    SidecarUnreachable, "sidecar_unreachable", Unavailable, "the sidecar does not answer", "check that the sidecar runs, and that CRUMB_SOCKET names its socket";
     /// The tool server does not answer the sidecar.
     ToolServerUnreachable, "tool_server_unreachable", Unavailable, "the tool server does not answer", "check the tool server's address and its log";
     /// More requests than the part takes at once.

@@ -56,14 +56,14 @@ impl Unverified {
         let authority = decode_block(&token.authority)?;
         let appended = token.blocks.iter().map(decode_block).collect::<Result<Vec<_>, _>>()?;
         let mut symbols = Symbols::new();
-        symbols.extend(&authority);
+        symbols.extend(&authority).ok_or(Reason::TokenOutOfProfile)?;
         let claims = authority::read(&authority, &symbols)?;
         if appended.len() > usize::from(claims.depth_limit) {
             return Err(Reason::TokenTooDeep);
         }
         let mut blocks = Vec::with_capacity(appended.len());
         for block in &appended {
-            symbols.extend(block);
+            symbols.extend(block).ok_or(Reason::TokenOutOfProfile)?;
             blocks.push(read_appended(block, &symbols)?);
         }
         let expires_at = earliest(claims.expires_at, &blocks);
@@ -130,6 +130,10 @@ fn check_envelope(token: &schema::Biscuit) -> Result<(), Reason> {
 
 fn decode_block(signed: &schema::SignedBlock) -> Result<schema::Block, Reason> {
     let block = schema::Block::decode(&signed.block[..]).map_err(|_| Reason::TokenMalformed)?;
+    // A field that is not known here could be a condition; to skip it would be to allow more than its author meant.
+    if block.encode_to_vec() != signed.block {
+        return Err(Reason::TokenNotCanonical);
+    }
     if block.version != Some(BLOCK_VERSION) {
         return Err(Reason::TokenVersion);
     }

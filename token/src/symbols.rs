@@ -4,6 +4,7 @@
 
 use biscuit_auth::{datalog::SymbolTable, format::schema};
 use schema::{op::Content as OpContent, term::Content};
+use std::collections::HashSet;
 
 /// Where the symbols of a token begin; below are the ones every Biscuit implementation knows.
 const OFFSET: u64 = 1024;
@@ -13,17 +14,25 @@ const OFFSET: u64 = 1024;
 pub struct Symbols<'a> {
     known: SymbolTable,
     table: Vec<&'a str>,
+    seen: HashSet<&'a str>,
 }
 
 impl<'a> Symbols<'a> {
     /// Begins with the symbols that every implementation knows.
     pub fn new() -> Self {
-        Self { known: SymbolTable::new(), table: Vec::new() }
+        Self { known: SymbolTable::new(), table: Vec::new(), seen: HashSet::new() }
     }
 
-    /// Adds a block's own symbols, which later blocks can use too.
-    pub fn extend(&mut self, block: &'a schema::Block) {
-        self.table.extend(block.symbols.iter().map(String::as_str));
+    /// Adds a block's own symbols, which later blocks can use too; `None` when one is there already, since Biscuit
+    /// gives each text one number.
+    pub fn extend(&mut self, block: &'a schema::Block) -> Option<()> {
+        for symbol in &block.symbols {
+            if self.known.get(symbol).is_some() || !self.seen.insert(symbol) {
+                return None;
+            }
+            self.table.push(symbol);
+        }
+        Some(())
     }
 
     /// Returns the text of a symbol.

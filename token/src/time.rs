@@ -51,4 +51,9 @@ pub struct Now {
 pub trait Clock: Send + Sync {
     /// Reads both clocks.
     fn now(&self) -> Now;
+
+    /// Reads the wall clock to the millisecond, for records that people read. Decisions are made in seconds.
+    fn unix_ms(&self) -> u64 {
+        self.now().wall.as_unix_s().saturating_mul(1000)
+    }
 }

@@ -89,15 +89,17 @@ pub(super) async fn connect(
         clock,
     });
     let stop = CancellationToken::new();
-    tokio::spawn(follow(source, Publisher(Arc::clone(&shared)), stop.clone()));
+    tokio::spawn(follow(source, state.revision(), Publisher(Arc::clone(&shared)), stop.clone()));
     Ok(Workload(Arc::new(Inner { shared, _stop: stop.drop_guard() })))
 }
 
 /// Turns each update of the source into a snapshot, until the last [`Workload`] is dropped.
-async fn follow(source: X509Source, publisher: Publisher, stop: CancellationToken) {
+async fn follow(source: X509Source, seen: u64, publisher: Publisher, stop: CancellationToken) {
     let mut updates = source.updated();
     // What came between the first snapshot and this subscription notifies nobody.
-    publisher.publish(&source);
+    if source.state().revision() != seen {
+        publisher.publish(&source);
+    }
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

@@ -13,7 +13,7 @@ use crumb_sdk::{
     CallFailed,
     sidecar::{CallToken, Presenter, SidecarClient},
 };
-use crumb_tests::sidecar::{ask, begin};
+use crumb_tests::sidecar::{ask, begin, opening};
 use hyper_util::rt::TokioIo;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
@@ -45,6 +45,7 @@ async fn ask_for(socket: &str, what: &str, rest: &[&str]) -> anyhow::Result<Stri
     let client = SidecarClient::at(Path::new(socket))?;
     let answer = match (what, rest) {
         ("status", []) => client.status().await.map(|status| status.spiffe_id.to_string()),
+        ("open", []) => client.open(&opening()).await.map(|session| session.id.to_string()),
         ("close", [session]) => client.close(session.parse()?).await.map(|()| String::new()),
         ("begin", [session]) => {
             let wanted = begin(session.parse()?, "docs/*", Presenter::Agent);

@@ -19,10 +19,10 @@ pub(super) fn read(block: &schema::Block, symbols: &Symbols<'_>) -> Result<Claim
     let mut draft = Draft::default();
     for fact in &block.facts {
         let (name, terms) = symbols.predicate(&fact.predicate).ok_or(Reason::TokenOutOfProfile)?;
-        if let (fact::PROFILE, [Term::Int(version)]) = (name, &terms[..]) {
-            if !super::is_known(*version) {
-                return Err(Reason::TokenVersion);
-            }
+        if let (fact::PROFILE, [Term::Int(version)]) = (name, &terms[..])
+            && !super::is_known(*version)
+        {
+            return Err(Reason::TokenVersion);
         }
         draft.take(name, &terms).ok_or(Reason::TokenOutOfProfile)?;
     }
