@@ -5,7 +5,7 @@ use clap::Parser;
 use crumb_agent_sidecar::{Config, Ready, run};
 use serde::Serialize;
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
@@ -56,7 +56,11 @@ struct Announcement {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("CRUMB_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     match start(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,7 +16,11 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 /// Load and latency of Crumb on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "crumb-bench", version, after_help = "Examples:\n  crumb-bench exchange --rate 500 --seconds 20\n  crumb-bench sidecar --out sidecar.json")]
+#[command(
+    name = "crumb-bench",
+    version,
+    after_help = "Examples:\n  crumb-bench exchange --rate 500 --seconds 20\n  crumb-bench sidecar --out sidecar.json"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -49,7 +49,10 @@ impl Report {
 
     #[expect(clippy::print_stdout, reason = "the table is the program's output")]
     pub(crate) fn print(&self) {
-        println!("{:<10} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10} {:>10}", "", "rate/s", "answered", "failed", "p50 us", "p99 us", "p99.9 us", "max us");
+        println!(
+            "{:<10} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10} {:>10}",
+            "", "rate/s", "answered", "failed", "p50 us", "p99 us", "p99.9 us", "max us"
+        );
         println!(
             "{:<10} {:>8} {:>8} {:>8} {:>10.0} {:>10.0} {:>10.0} {:>10.0}",
             self.name, self.rate, self.answered, self.failed, self.p50_us, self.p99_us, self.p999_us, self.max_us

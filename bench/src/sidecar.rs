@@ -18,7 +18,14 @@ pub(crate) async fn run(stack: &Stack, shape: Shape) -> anyhow::Result<Report> {
         lifetime: None,
     };
     let session = sidecar.open(&open).await?.id;
-    let begin = BeginTask { session, task: None, audience: audience()?, grants: grants()?, ttl: None, presenter: Presenter::Agent };
+    let begin = BeginTask {
+        session,
+        task: None,
+        audience: audience()?,
+        grants: grants()?,
+        ttl: None,
+        presenter: Presenter::Agent,
+    };
     let task = sidecar.begin_task(&begin).await?.id;
     let wanted = CallToken {
         task,

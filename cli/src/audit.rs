@@ -21,7 +21,9 @@ pub(crate) struct AuditArgs {
 #[derive(Debug, clap::Subcommand)]
 enum AuditCommand {
     /// Write records in the order they were committed.
-    #[command(after_help = "Examples:\n  crumb audit tail --session ses_0198…\n  crumb audit tail --follow -o json | jq .reason")]
+    #[command(
+        after_help = "Examples:\n  crumb audit tail --session ses_0198…\n  crumb audit tail --follow -o json | jq .reason"
+    )]
     Tail(TailArgs),
 }
 
@@ -44,7 +46,8 @@ struct TailArgs {
 pub(crate) async fn run(args: AuditArgs, format: Format) -> Result<(), Failure> {
     let AuditCommand::Tail(args) = args.command;
     let socket = args.admin_socket.clone().unwrap_or_else(|| Places::usual().admin_socket());
-    let request = wire::TailRequest { after: args.after, session_id: args.session.unwrap_or_default(), follow: args.follow };
+    let request =
+        wire::TailRequest { after: args.after, session_id: args.session.unwrap_or_default(), follow: args.follow };
     let mut count = 0u64;
     let mut records = tail(&socket, request).await?;
     while let Some(record) = records.message().await.map_err(|s| unreachable_broker(&socket, s.message()))? {
@@ -98,7 +101,8 @@ fn line(r: &wire::AuditRecord) -> String {
 pub(crate) fn short_line(r: &wire::AuditRecord) -> String {
     let seconds = r.at_unix_ms / 1000 % 86_400;
     let time = format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, r.at_unix_ms % 1000);
-    let asked = r.asked.iter().map(|g| format!("{} {} {}", g.tool, g.operation, g.resource)).collect::<Vec<_>>().join(", ");
+    let asked =
+        r.asked.iter().map(|g| format!("{} {} {}", g.tool, g.operation, g.resource)).collect::<Vec<_>>().join(", ");
     let decision = match &r.denial {
         None if r.allowed => verdict(true, "allowed"),
         None => verdict(false, "denied"),

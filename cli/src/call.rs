@@ -10,7 +10,9 @@ use crumb_token::{Audience, Grant, Grants, Operation, Resource, ResourcePattern,
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  crumb call --session ses_0198… files read_file read file:///docs/readme.md\n  crumb call --session ses_0198… files search_docs read docs:index --args '{\"query\": \"crumb\"}'")]
+#[command(
+    after_help = "Examples:\n  crumb call --session ses_0198… files read_file read file:///docs/readme.md\n  crumb call --session ses_0198… files search_docs read docs:index --args '{\"query\": \"crumb\"}'"
+)]
 pub(crate) struct CallArgs {
     #[command(flatten)]
     sidecar: SidecarArg,

@@ -1,6 +1,7 @@
 //! `crumb demo`: an agent, driven through the whole story on real parts, in twelve steps.
 
 mod story;
+mod teller;
 
 use crate::{
     exit::{Exit, Failure},
@@ -118,7 +119,7 @@ pub(crate) async fn intrude(args: IntruderArgs) -> Result<(), Failure> {
     let token = TokenText::from_presented(token.trim_end()).map_err(|r| Failure::usage(r.sentence()))?;
     let client = ToolClient::new(workload, args.address, dev_id(&format!("tool/{FILES}")));
     let answer = story::read_file(&client, &token, "docs/readme.md").await?;
-    let (decision, reason) = story::decision_of(&answer);
+    let (decision, reason) = teller::decision_of(&answer);
     let step = Step { step: 0, name: String::new(), decision, reason, ms: 0, detail: vec![] };
     output::json(&step);
     Ok(())

@@ -12,7 +12,9 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  crumb dev\n  crumb dev --once      # start, make one allowed and one refused call, stop")]
+#[command(
+    after_help = "Examples:\n  crumb dev\n  crumb dev --once      # start, make one allowed and one refused call, stop"
+)]
 pub(crate) struct DevArgs {
     /// Start, make one allowed and one refused call, and stop.
     #[arg(long)]
@@ -39,7 +41,11 @@ pub(crate) async fn run(args: DevArgs, format: Format) -> Result<(), Failure> {
             show(&stack);
             output::data(format!("  {} {}", verdict(true, "allowed"), first.allowed));
             output::data(format!("  {} {}", verdict(false, "denied "), first.denied));
-            output::data(dim(&format!("  ready after {} ms, both calls after {} ms", ready.as_millis(), decided.as_millis())));
+            output::data(dim(&format!(
+                "  ready after {} ms, both calls after {} ms",
+                ready.as_millis(),
+                decided.as_millis()
+            )));
         }
     }
     if args.once {

@@ -20,7 +20,7 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) what: String,
     pub(crate) next: String,
-    pub(crate) denial: Option<Denial>,
+    pub(crate) denial: Option<Box<Denial>>,
 }
 
 impl Failure {
@@ -42,7 +42,7 @@ impl From<Denial> for Failure {
             _ => Exit::Denied,
         };
         let what = format!("{}: {}", denial.reason.code(), denial.reason.sentence());
-        Self { exit, what, next: denial.next.clone(), denial: Some(denial) }
+        Self { exit, what, next: denial.next.clone(), denial: Some(Box::new(denial)) }
     }
 }
 

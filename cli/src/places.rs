@@ -17,7 +17,8 @@ impl Places {
     /// The usual place: `crumb-dev` under `XDG_RUNTIME_DIR`, or under the temporary directory with the user's number.
     pub(crate) fn usual() -> Self {
         let uid = nix::unistd::getuid().as_raw();
-        let root = runtime_dir().map_or_else(|| std::env::temp_dir().join(format!("crumb-dev-{uid}")), |d| d.join("crumb-dev"));
+        let root = runtime_dir()
+            .map_or_else(|| std::env::temp_dir().join(format!("crumb-dev-{uid}")), |d| d.join("crumb-dev"));
         Self { root }
     }
 

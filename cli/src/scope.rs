@@ -18,7 +18,9 @@ impl FromStr for Allow {
     fn from_str(s: &str) -> Result<Self, String> {
         let words: Vec<_> = s.split_whitespace().collect();
         let [server, tool, operation, resource] = words[..] else {
-            return Err("is written 'SERVER TOOL OPERATION RESOURCE', such as 'files read_file read file:///docs/*'".into());
+            return Err(
+                "is written 'SERVER TOOL OPERATION RESOURCE', such as 'files read_file read file:///docs/*'".into()
+            );
         };
         Ok(Self {
             audience: audience(server)?,
@@ -54,7 +56,9 @@ pub(crate) fn envelope(allow: &[Allow]) -> Result<Vec<(Audience, Grants)>, Failu
 pub(crate) fn origin(s: &str) -> Result<Origin, String> {
     let (kind, name) = s.split_once(':').unwrap_or((s, ""));
     match kind {
-        "user" => Ok(Origin::User { name: name.parse().map_err(|e| format!("user: {e}"))?, assurance: Assurance::Asserted }),
+        "user" => {
+            Ok(Origin::User { name: name.parse().map_err(|e| format!("user: {e}"))?, assurance: Assurance::Asserted })
+        }
         "schedule" => Ok(Origin::Schedule { name: name.parse().map_err(|e| format!("schedule: {e}"))? }),
         "session" => Ok(Origin::Agent { session: name.parse().map_err(|e| format!("session: {e}"))? }),
         _ => Err("is written user:NAME, schedule:NAME or session:SESSION".into()),
@@ -82,7 +86,13 @@ mod tests {
 
     #[test]
     fn refuses_rights_that_are_not_four_words() {
-        for bad in ["", "files read_file read", "files read_file read a b", "files read_file READ a", "files read_file read a/../b"] {
+        for bad in [
+            "",
+            "files read_file read",
+            "files read_file read a b",
+            "files read_file READ a",
+            "files read_file read a/../b",
+        ] {
             assert!(bad.parse::<Allow>().is_err(), "{bad:?}");
         }
     }

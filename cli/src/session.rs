@@ -19,7 +19,9 @@ pub(crate) struct SessionArgs {
 #[derive(Debug, clap::Subcommand)]
 enum SessionCommand {
     /// Declare an intent and what it may need; prints the session's id.
-    #[command(after_help = "Example:\n  crumb session open --agent research-bot --intent 'read the docs' --origin user:bob@acme.example \\\n      --allow 'files read_file read file:///docs/*'")]
+    #[command(
+        after_help = "Example:\n  crumb session open --agent research-bot --intent 'read the docs' --origin user:bob@acme.example \\\n      --allow 'files read_file read file:///docs/*'"
+    )]
     Open(OpenArgs),
     /// End a session: its tokens are refused everywhere within a second.
     #[command(after_help = "Example:\n  crumb session close ses_0198…")]

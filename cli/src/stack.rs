@@ -57,7 +57,8 @@ impl Stack {
     pub async fn start(places: Places, program: PathBuf) -> anyhow::Result<Self> {
         places.make()?;
         let settings = Settings::new(Arc::new(SystemClock::new()));
-        let workload_api = DevWorkloadApi::start(places.workload_api(), settings).await.context("development identity")?;
+        let workload_api =
+            DevWorkloadApi::start(places.workload_api(), settings).await.context("development identity")?;
         let mut stack =
             Self { places, program, workload_api, children: Vec::new(), broker: None, files: None, archive: None };
         // The tool servers' ports are written into the registry, so the kernel picks them before anything starts.

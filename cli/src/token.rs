@@ -11,7 +11,9 @@ use serde_json::json;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  crumb token --session ses_0198… files read_file read file:///docs/readme.md | my-client\n  crumb token --session ses_0198… --seconds 5 --show files read_file read file:///docs/readme.md")]
+#[command(
+    after_help = "Examples:\n  crumb token --session ses_0198… files read_file read file:///docs/readme.md | my-client\n  crumb token --session ses_0198… --seconds 5 --show files read_file read file:///docs/readme.md"
+)]
 pub(crate) struct TokenArgs {
     #[command(flatten)]
     sidecar: SidecarArg,
@@ -44,7 +46,11 @@ pub(crate) async fn run(args: TokenArgs, format: Format) -> Result<(), Failure> 
         }
         (true, Format::Text) => output::data(token.token.expose()),
         (false, _) => {
-            output::note(format!("a call token of {} characters, good for {} s", token.token.expose().len(), args.seconds));
+            output::note(format!(
+                "a call token of {} characters, good for {} s",
+                token.token.expose().len(),
+                args.seconds
+            ));
             output::next("pipe it into the program that uses it, or add --show");
         }
     }

@@ -25,7 +25,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::quota::{Quota, Slot};
+use crate::{
+    authority::Inbound,
+    quota::{Quota, Slot},
+};
 
 /// Time to look at a process. A cold 256 MiB executable takes a second; an executable on a file system that its owner
 /// makes hang takes for ever.
@@ -47,6 +50,7 @@ pub(crate) struct Caller {
 /// A connection with its caller. It ends when its `closed` token is cancelled.
 pub(crate) struct CallerStream {
     io: UnixStream,
+    inbound: Inbound,
     caller: Caller,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
     _slot: Slot,
@@ -96,7 +100,13 @@ async fn attested((io, uid, slot): (UnixStream, u32, Slot), closed: Cancellation
             None
         }
     };
-    CallerStream { io, caller: Caller { uid, process }, closed: Box::pin(closed.cancelled_owned()), _slot: slot }
+    CallerStream {
+        io,
+        inbound: Inbound::new(),
+        caller: Caller { uid, process },
+        closed: Box::pin(closed.cancelled_owned()),
+        _slot: slot,
+    }
 }
 
 async fn attest(io: &UnixStream) -> Result<Process, String> {
@@ -123,7 +133,10 @@ impl AsyncRead for CallerStream {
             // An end of file: the HTTP/2 connection closes as if the caller had.
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.inbound.pass(&mut buf.filled_mut()[before..]);
+        read
     }
 }
 

@@ -18,6 +18,7 @@
 //! - Protect against the machine's own administrator, or against another process of the same uid.
 
 mod authorities;
+mod authority;
 mod banner;
 mod ca;
 mod caller;

@@ -20,9 +20,7 @@ pub mod violations;
     unused_qualifications,
     clippy::all,
     clippy::allow_attributes_without_reason,
-    clippy::use_self,
     clippy::missing_errors_doc,
-    clippy::or_fun_call,
     clippy::too_many_lines,
     reason = "generated; its documentation is the .proto files"
 )]

@@ -62,11 +62,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            manifests: vec![("all.yaml".into(), MANIFESTS.into())],
-            config: String::new(),
-            data_dir: None,
-        }
+        Self { manifests: vec![("all.yaml".into(), MANIFESTS.into())], config: String::new(), data_dir: None }
     }
 }
 

@@ -146,10 +146,7 @@ pub fn server(chain: &Chain) -> ServerConfig {
 /// # Panics
 ///
 /// When nobody listens.
-pub async fn dial(
-    config: &Arc<ClientConfig>,
-    addr: SocketAddr,
-) -> (SocketAddr, std::io::Result<TlsStream<TcpStream>>) {
+pub async fn dial(config: &Arc<ClientConfig>, addr: SocketAddr) -> (SocketAddr, std::io::Result<TlsStream<TcpStream>>) {
     let tcp = TcpStream::connect(addr).await.expect("the listener accepts TCP");
     let from = tcp.local_addr().expect("a connected socket");
     let name = ServerName::try_from("test.invalid").expect("a name");

@@ -108,7 +108,14 @@ impl Service {
     /// # Errors
     ///
     /// When it ends or is not ready in time; the error holds its log.
-    pub async fn start(site: &Site, name: &str, label: &str, uid: u32, see_others: bool, config: &str) -> anyhow::Result<Self> {
+    pub async fn start(
+        site: &Site,
+        name: &str,
+        label: &str,
+        uid: u32,
+        see_others: bool,
+        config: &str,
+    ) -> anyhow::Result<Self> {
         let program = site.install(name)?;
         let config = site.write(&format!("{label}.toml"), config)?;
         let log = site.path(&format!("{label}.log"));
@@ -166,7 +173,8 @@ pub fn json_as(uid: u32, program: &Path, arguments: &[&str]) -> anyhow::Result<s
     let output = run_as(uid, program, arguments)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "{arguments:?} ended with {}: {said}", output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} wrote {:?}", String::from_utf8_lossy(&output.stdout)))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{arguments:?} wrote {:?}", String::from_utf8_lossy(&output.stdout)))
 }
 
 fn as_user(uid: u32, see_others: bool, program: &Path) -> Command {

@@ -11,6 +11,6 @@ mod tool_server;
 
 pub use agent::{Agent, one_shot};
 pub use broker::StandInBroker;
-pub use program::{Launch, Sidecar};
-pub use stage::{AGENT_ID, AUDIENCE, BROKER_ID, SIDECAR_ID, Stage, ask, begin, grants, id, opening, until};
-pub use tool_server::RecordingToolServer;
+pub use program::{Launch, Sidecar, World};
+pub use stage::{AGENT_ID, AUDIENCE, BROKER_ID, PROGRAM, SIDECAR_ID, Stage, ask, begin, grants, id, opening, until};
+pub use tool_server::{Arrival, RecordingToolServer};

@@ -13,7 +13,7 @@ use crate::{
 };
 use broker::StandInBroker;
 use caller::Caller;
-use crumb_identity::{Alpn, Listener, Peers};
+use crumb_identity::{Alpn, Listener, Peers, SystemClock};
 use crumb_sample_tools::{Files, Parts, protected};
 use crumb_sdk::{
     broker::BrokerClient,
@@ -68,6 +68,8 @@ pub struct Stage {
     pub addr: SocketAddr,
     /// The parts of the tool server.
     pub parts: Parts,
+    /// The broker's identity.
+    _host: Member,
     stop: CancellationToken,
     _end: DropGuard,
 }
@@ -85,7 +87,9 @@ impl Stage {
     /// When it does not start.
     pub async fn start_with(setting: Setting) -> Self {
         let root = root("the root of the stage");
-        let broker = StandInBroker::start(Member::start(&svid(&root, "/broker"), &[&root]).await).await;
+        let host = Member::start(&svid(&root, "/broker"), &[&root]).await;
+        let broker =
+            StandInBroker::start(host.listener(Peers::TrustDomain, Arc::new(SystemClock::new()), Alpn::H2).await);
         let server = Member::start(&svid(&root, "/tool/files"), &[&root]).await;
         let agent = Member::start(&svid(&root, "/agent"), &[&root]).await;
         let clock = Arc::new(ForwardClock::default());
@@ -106,7 +110,7 @@ impl Stage {
         let addr = listener.local_addr();
         tokio::spawn(serve(listener, protected(&parts), stop.clone()));
         let end = stop.clone().drop_guard();
-        let stage = Self { root, broker, server, agent, clock, files, addr, parts, stop, _end: end };
+        let stage = Self { root, broker, server, agent, clock, files, addr, parts, _host: host, stop, _end: end };
         stage.until(|freshness| matches!(freshness, Freshness::Fresh { .. })).await;
         stage
     }
@@ -160,9 +164,14 @@ impl Stage {
         time::timeout(PATIENCE, look).await.expect("the freshness that the test waits for");
     }
 
+    /// Tells every server of the stage to end.
+    pub fn shut_down(&self) {
+        self.stop.cancel();
+    }
+
     /// Mints a token that the agent may present for everything below docs/, changed as a test wants it.
     pub fn token(&self, change: impl FnOnce(&mut Claims)) -> TokenText {
-        let mut claims = claims(self.clock.now().wall);
+        let mut claims = claims(agent(), audience(), self.clock.now().wall);
         change(&mut claims);
         TokenText::from_bytes(&self.broker.mint(&claims))
     }
@@ -196,19 +205,24 @@ pub fn grants(rights: &[(&str, &str, &str)]) -> Grants {
     Grants::try_new(grants).expect("few")
 }
 
-fn claims(now: Timestamp) -> Claims {
+/// Claims that allow to read below docs/, to search, and to call `odd`, for ten minutes.
+///
+/// # Panics
+///
+/// Never; they are literals.
+pub fn claims(holder: SpiffeId, audience: Audience, now: Timestamp) -> Claims {
     Claims {
         token: crumb_token::TokenId::from_uuid(uuid::Uuid::now_v7()),
         session: format!("ses_{:032x}", 2).parse().expect("a session id"),
         agent: "research-bot".parse().expect("a name"),
         version: "1.4.0".parse().expect("a version"),
         environment: "development".parse().expect("an environment"),
-        holder: agent(),
+        holder,
         subject: None,
         actors: vec![],
         origin: Origin::from_words("schedule", "nightly", "asserted").expect("an origin"),
         intent_digest: [3; 32],
-        audience: audience(),
+        audience,
         grants: grants(&[
             ("search_docs", "read", "docs:index"),
             ("read_file", "read", "file:///docs/*"),
@@ -222,5 +236,5 @@ fn claims(now: Timestamp) -> Claims {
 }
 
 async fn listener(member: &Member) -> Listener {
-    member.listener(Peers::TrustDomain, Arc::new(crumb_identity::SystemClock::new()), Alpn::H2AndHttp11).await
+    member.listener(Peers::TrustDomain, Arc::new(SystemClock::new()), Alpn::H2AndHttp11).await
 }

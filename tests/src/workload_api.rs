@@ -86,7 +86,8 @@ pub fn answer(svid: &Chain, bundle: &[CertificateDer<'_>], federated: &[(&str, &
         bundle: bundle.iter().flat_map(|authority| authority.to_vec()).collect(),
         hint: String::new(),
     };
-    let federated_bundles = federated.iter().map(|(domain, authority)| (format!("spiffe://{domain}"), authority.to_vec()));
+    let federated_bundles =
+        federated.iter().map(|(domain, authority)| (format!("spiffe://{domain}"), authority.to_vec()));
     Some(X509svidResponse { svids: vec![one], federated_bundles: federated_bundles.collect(), ..Default::default() })
 }
 

@@ -40,7 +40,7 @@ async fn judge(world: &World) -> (ScriptedWorkloadApi, Workload) {
     (api, workload)
 }
 
-fn compare<'a>(case: &Case, expected: Verdict, found: Result<(), &'a str>) -> Option<String> {
+fn compare(case: &Case, expected: Verdict, found: Result<(), &str>) -> Option<String> {
     let found = match found {
         Ok(()) => "accepted",
         Err(code) => code,
@@ -137,9 +137,13 @@ fn the_matrix_is_whole() {
         "no_bundle",    // `a_trust_domain_without_a_bundle_is_refused`
         "path_refused", // what webpki may learn to say
     ];
-    let used: BTreeSet<_> = cases.iter().flat_map(|case| [case.as_client, case.as_server]).filter_map(Result::err).collect();
-    let missing: Vec<_> =
-        InvalidSvid::ALL.iter().map(|rule| rule.code()).filter(|code| !used.contains(code) && !elsewhere.contains(code)).collect();
+    let used: BTreeSet<_> =
+        cases.iter().flat_map(|case| [case.as_client, case.as_server]).filter_map(Result::err).collect();
+    let missing: Vec<_> = InvalidSvid::ALL
+        .iter()
+        .map(|rule| rule.code())
+        .filter(|code| !used.contains(code) && !elsewhere.contains(code))
+        .collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
 }
 
@@ -248,7 +252,8 @@ fn refuses_every_limbo_chain() {
         let certificates = |key: &str| case[key].as_array().expect("a list").iter().filter_map(certificate).collect();
         let trusted: Vec<_> = certificates("trusted_certs");
         let others: Vec<_> = certificates("untrusted_intermediates");
-        let chain: Vec<_> = certificate(&case["peer_certificate"]).into_iter().chain(others).take(CHAIN_LEN_MAX).collect();
+        let chain: Vec<_> =
+            certificate(&case["peer_certificate"]).into_iter().chain(others).take(CHAIN_LEN_MAX).collect();
         let usage = if case["validation_kind"] == "CLIENT" { Usage::Client } else { Usage::Server };
         let bundles: Bundles = [Bundle::new(domain(LOCAL), &trusted).0].into_iter().collect();
         let rule = validate(&chain, &bundles, &[domain(LOCAL)], usage, moment(case)).expect_err(name);

@@ -116,7 +116,9 @@ async fn a_stream_ends_with_the_svid_of_its_peer() {
     let early = end.since(now());
     assert!(early <= Duration::from_secs(1), "{early:?} before its time");
     drop((accepted, stream));
-    while now() < end { time::sleep(Duration::from_millis(50)).await; }
+    while now() < end {
+        time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(visit(&mut listener, &client).await, Err("expired"));
 }
 

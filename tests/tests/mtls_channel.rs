@@ -36,7 +36,8 @@ impl UnaryService<X509svidRequest> for WhoAmI {
     fn call(&mut self, request: Request<X509svidRequest>) -> Self::Future {
         let peer = request.extensions().get::<PeerSvid>().ok_or_else(|| Status::internal("no peer"));
         std::future::ready(peer.map(|peer| {
-            let caller = X509svid { spiffe_id: peer.id().to_string(), hint: peer.serial().into(), ..Default::default() };
+            let caller =
+                X509svid { spiffe_id: peer.id().to_string(), hint: peer.serial().into(), ..Default::default() };
             Response::new(X509svidResponse { svids: vec![caller], ..Default::default() })
         }))
     }

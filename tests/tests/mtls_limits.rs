@@ -36,8 +36,7 @@ fn tls12_hello() -> Vec<u8> {
     // ECDHE-ECDSA and ECDHE-RSA with AES-128-GCM.
     body.extend_from_slice(&[0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0]);
     // P-256; ECDSA with SHA-256; ALPN h2.
-    let extensions: &[u8] =
-        &[0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 4, 0, 2, 4, 3, 0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
+    let extensions: &[u8] = &[0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 4, 0, 2, 4, 3, 0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
     body.extend_from_slice(&[0, u8::try_from(extensions.len()).expect("short")]);
     body.extend_from_slice(extensions);
     let length = u8::try_from(body.len()).expect("short");

@@ -40,7 +40,11 @@ async fn another_user_gets_a_refusal_and_nothing_else() {
     let session = sidecar.client().open(&opening()).await.expect("our own user may").id;
     let agent = stage.agent_program(AGENT, "agent");
     let socket = text(&sidecar.socket);
-    for request in [vec![socket, "status"], vec![socket, "begin", &session.to_string()], vec![socket, "close", &session.to_string()]] {
+    for request in [
+        vec![socket, "status"],
+        vec![socket, "begin", &session.to_string()],
+        vec![socket, "close", &session.to_string()],
+    ] {
         assert_eq!(one_shot(&agent, Some(NOBODY), &request).await, "caller_refused", "{request:?}");
     }
     assert_eq!(one_shot(&agent, None, &[socket, "status"]).await, format!("ok {SIDECAR_ID}"));
@@ -171,7 +175,9 @@ async fn descriptors_come_back_after_connections_that_were_aborted() {
     let Some(stage) = Stage::set(test).await else { return };
     let sidecar = Launch::default().start(&stage).await.expect("it starts");
     assert!(is_up(&sidecar).await);
-    let Some(before) = sidecar.descriptors() else { return skipped(test, "we may not look at the sidecar's descriptors") };
+    let Some(before) = sidecar.descriptors() else {
+        return skipped(test, "we may not look at the sidecar's descriptors");
+    };
     for round in 0..2000 {
         let mut stream = UnixStream::connect(&sidecar.socket).expect("it listens");
         if round % 2 == 0 {

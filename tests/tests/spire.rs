@@ -77,8 +77,20 @@ impl House {
         let allow = format!("{} read_file read file:///docs/*", self.server);
         let socket = self.socket();
         let arguments = [
-            "session", "open", "--sidecar", &socket, "--agent", "research-bot", "--intent", "read the docs", "--origin",
-            "user:bob@acme.example", "--allow", &allow, "-o", "json",
+            "session",
+            "open",
+            "--sidecar",
+            &socket,
+            "--agent",
+            "research-bot",
+            "--intent",
+            "read the docs",
+            "--origin",
+            "user:bob@acme.example",
+            "--allow",
+            &allow,
+            "-o",
+            "json",
         ];
         let opened = json_as(uid, &self.crumb, &arguments)?;
         Ok(opened["session_id"].as_str().context("no session id")?.to_owned())
@@ -87,8 +99,19 @@ impl House {
     /// Calls `read_file` on a path; the exit code, and what was written.
     fn read(&self, uid: u32, session: &str, path: &str) -> anyhow::Result<(i32, String)> {
         let (resource, socket) = (format!("file:///{path}"), self.socket());
-        let arguments =
-            ["call", "--sidecar", &socket, "--session", session, &self.server, "read_file", "read", &resource, "-o", "json"];
+        let arguments = [
+            "call",
+            "--sidecar",
+            &socket,
+            "--session",
+            session,
+            &self.server,
+            "read_file",
+            "read",
+            &resource,
+            "-o",
+            "json",
+        ];
         let output = run_as(uid, &self.crumb, &arguments)?;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Ok((output.status.code().unwrap_or(-1), said))
@@ -187,7 +210,9 @@ async fn deleting_the_entry_leads_to_refusal() -> anyhow::Result<()> {
     assert_eq!(until_exit(&house, &session, 0, Duration::from_secs(30)).await?, 0);
     house.spire.unregister(&house.sidecar_entry)?;
     // SPIRE's agent hears of it within its sync interval of five seconds; the SVID itself lives ten more.
-    let exit = until(Duration::from_secs(40), || Ok(house.read(AGENT, &session, "docs/readme.md")?.0), |exit| exit != 0).await?;
+    let exit =
+        until(Duration::from_secs(40), || Ok(house.read(AGENT, &session, "docs/readme.md")?.0), |exit| exit != 0)
+            .await?;
     assert!(matches!(exit, 3 | 5 | 6), "exit {exit}");
     // And it stays so.
     let (exit, said) = house.read(AGENT, &session, "docs/readme.md")?;
@@ -200,7 +225,11 @@ async fn until_exit(house: &House, session: &str, wanted: i32, within: Duration)
 }
 
 /// Asks again until the answer is right or the time is over; returns the last answer.
-async fn until(within: Duration, mut ask: impl FnMut() -> anyhow::Result<i32>, right: impl Fn(i32) -> bool) -> anyhow::Result<i32> {
+async fn until(
+    within: Duration,
+    mut ask: impl FnMut() -> anyhow::Result<i32>,
+    right: impl Fn(i32) -> bool,
+) -> anyhow::Result<i32> {
     let mut last = -1;
     let asked = async {
         loop {
@@ -249,7 +278,11 @@ async fn svids_and_authorities_rotate_under_calls_and_none_fails() -> anyhow::Re
     if let Ok(Err(e)) = ended {
         return Err(e);
     }
-    println!("{calls} calls in {} s under 10 s SVIDs and a 1 min CA; {retried} retried, {} failed", span.as_secs(), failed.len());
+    println!(
+        "{calls} calls in {} s under 10 s SVIDs and a 1 min CA; {retried} retried, {} failed",
+        span.as_secs(),
+        failed.len()
+    );
     assert!(failed.is_empty(), "{failed:?}\n{}", house.sidecar.log());
     assert!(calls > 50, "only {calls} calls in {} s", span.as_secs());
     Ok(())
@@ -264,7 +297,7 @@ async fn an_svid_of_a_foreign_trust_domain_gets_nothing() -> anyhow::Result<()> 
     let foreign = Spire::start("other.test", Lifetimes::CALM).await?;
     foreign.register("sidecar/host-1", STRANGER)?;
     // A sidecar of the other domain, pointed at our broker, which it would even trust by name.
-    let dir = house.site.own("foreign", STRANGER, 0o755)?;
+    let dir = house.site.own("foreign", STRANGER, 0o700)?;
     let socket = dir.join("agent.sock");
     let config = format!(
         "socket = {socket:?}\nworkload_api = {:?}\n[broker]\naddress = {:?}\nspiffe_id = {:?}\n",
@@ -276,8 +309,18 @@ async fn an_svid_of_a_foreign_trust_domain_gets_nothing() -> anyhow::Result<()> 
     let allow = format!("{} read_file read file:///docs/*", house.server);
     let socket = socket.display().to_string();
     let arguments = [
-        "session", "open", "--sidecar", &socket, "--agent", "research-bot", "--intent", "get in", "--origin", "user:eve@other.test",
-        "--allow", &allow,
+        "session",
+        "open",
+        "--sidecar",
+        &socket,
+        "--agent",
+        "research-bot",
+        "--intent",
+        "get in",
+        "--origin",
+        "user:eve@other.test",
+        "--allow",
+        &allow,
     ];
     let output = run_as(STRANGER, &house.crumb, &arguments)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -92,7 +92,15 @@ fn commands_without_a_stack_say_what_to_do() -> anyhow::Result<()> {
     let Some(crumb) = crumb("story: commands without a stack") else { return Ok(()) };
     let home = tempfile::tempdir()?;
     let open = [
-        "session", "open", "--agent", "research-bot", "--intent", "x", "--origin", "user:bob@acme.example", "--allow",
+        "session",
+        "open",
+        "--agent",
+        "research-bot",
+        "--intent",
+        "x",
+        "--origin",
+        "user:bob@acme.example",
+        "--allow",
         "files read_file read file:///docs/*",
     ];
     let cases: [(&[&str], i32, &str); 5] = [

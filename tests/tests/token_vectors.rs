@@ -2,8 +2,12 @@
 //!
 //! `CRUMB_REGENERATE=1` writes the files anew; without it they are only read.
 
-use crumb_tests::vectors::{self, Vector, player, samples};
-use crumb_token::{Reason, TokenText, parse::Unverified};
+use biscuit_auth::{PublicKey, builder::Algorithm};
+use crumb_tests::{
+    oracle::{self, Answer},
+    vectors::{self, Vector, player, samples},
+};
+use crumb_token::{Reason, Timestamp, TokenText, parse::Unverified};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::LazyLock,
@@ -65,6 +69,40 @@ fn every_reason_that_a_token_can_be_refused_for_has_a_vector() {
     let of_tokens = Reason::ALL.iter().take_while(|r| **r != Reason::SvidInvalid).filter(|r| !elsewhere.contains(r));
     let missing: Vec<_> = of_tokens.filter(|r| !expected.contains(r.code())).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// What a stock verifier cannot know: it has no feed, remembers nothing, and does not read `issued_at`.
+const OUTSIDE_DATALOG: [Reason; 5] =
+    [Reason::KeyUnknown, Reason::TokenRevoked, Reason::TokenNotYetValid, Reason::NonceReplayed, Reason::AskMalformed];
+
+#[test]
+fn a_stock_verifier_gives_the_same_answers_as_far_as_datalog_goes() {
+    let files = files();
+    let inside = files["accepted"].iter().chain(&files["refused-by-the-call"]);
+    let inside = inside.filter(|v| OUTSIDE_DATALOG.iter().all(|reason| reason.code() != v.expect));
+    for vector in inside {
+        let bytes = TokenText::from_presented(&vector.token).and_then(|t| t.decode()).expect("inside the profile");
+        let root = hex::decode(&vector.public_key).expect("hexadecimal");
+        let root = PublicKey::from_bytes(&root, Algorithm::Ed25519).expect("an Ed25519 key");
+        let ask = player::ask(&vector.ask).expect("a call");
+        let (peer, server) = (player::word(&vector.peer), player::word(&vector.audience));
+        let answer =
+            oracle::evaluate(&bytes, root, &ask, &peer, &server, Timestamp::from_unix_s(vector.now), &[[0x11; 16]]);
+        let expected = match vector.expect.as_str() {
+            "allowed" => Answer::Allowed,
+            "signature_invalid" => Answer::NoToken,
+            _ => Answer::Denied,
+        };
+        assert_eq!(answer, expected, "{}", vector.name);
+    }
+}
+
+#[test]
+fn the_document_lists_every_reason_that_the_vectors_give() {
+    let document = include_str!("../../docs/token-profile.md");
+    let missing: BTreeSet<_> =
+        all().into_iter().map(|v| v.expect).filter(|e| !document.contains(&format!("`{e}`"))).collect();
+    assert!(missing.is_empty(), "docs/token-profile.md does not list {missing:?}");
 }
 
 /// Returns why the gate refuses a text, by the bytes alone: without key, time, call or evaluation.

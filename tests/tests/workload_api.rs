@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use crumb_dev_identity::{
     DevWorkloadApi, Entry, Settings, SocketMode,
     wire::{
-        JwtBundlesRequest, JwtsvidRequest, ValidateJwtsvidRequest, WitBundlesRequest, WitsvidRequest, X509BundlesRequest,
-        X509svidRequest, X509svidResponse, spiffe_workload_api_client::SpiffeWorkloadApiClient,
+        JwtBundlesRequest, JwtsvidRequest, ValidateJwtsvidRequest, WitBundlesRequest, WitsvidRequest,
+        X509BundlesRequest, X509svidRequest, X509svidResponse, spiffe_workload_api_client::SpiffeWorkloadApiClient,
     },
 };
 use crumb_identity::SystemClock;
@@ -54,12 +54,12 @@ impl World {
         self.api.entries().add(entry(path, selectors, None)).expect("a usable entry");
     }
 
-    async fn client(&self) -> SpiffeWorkloadApiClient<Channel> {
+    fn client(&self) -> SpiffeWorkloadApiClient<Channel> {
         SpiffeWorkloadApiClient::new(dial(self.api.socket().to_owned()))
     }
 
     async fn svids(&self) -> Result<Streaming<X509svidResponse>, Status> {
-        self.client().await.fetch_x509svid(asking(X509svidRequest {})).await.map(tonic::Response::into_inner)
+        self.client().fetch_x509svid(asking(X509svidRequest {})).await.map(tonic::Response::into_inner)
     }
 }
 
@@ -135,8 +135,9 @@ async fn the_first_message_comes_at_once_and_the_next_at_half_life() {
 async fn a_request_without_the_security_header_is_an_invalid_argument() {
     let world = World::new(Duration::from_secs(60)).await;
     world.entitle("/a", &[us()]);
-    let mut client = world.client().await;
-    for values in [&[][..], &["True"], &["TRUE"], &["false"], &["true "], &["true", "true"], &["true", "false"], &["1"]] {
+    let mut client = world.client();
+    for values in [&[][..], &["True"], &["TRUE"], &["false"], &["true "], &["true", "true"], &["true", "false"], &["1"]]
+    {
         let mut request = Request::new(X509svidRequest {});
         for value in values {
             request.metadata_mut().append("workload.spiffe.io", value.parse().expect("ASCII"));
@@ -154,7 +155,7 @@ async fn a_request_without_the_security_header_is_an_invalid_argument() {
 async fn the_other_profiles_are_unimplemented_and_say_so() {
     let world = World::new(Duration::from_secs(60)).await;
     world.entitle("/a", &[us()]);
-    let mut client = world.client().await;
+    let mut client = world.client();
     let refusals = [
         client.fetch_jwtsvid(asking(JwtsvidRequest::default())).await.expect_err("off"),
         client.fetch_jwt_bundles(asking(JwtBundlesRequest {})).await.expect_err("off"),
@@ -174,7 +175,7 @@ async fn whoever_matches_no_entry_has_no_identity() {
     world.entitle("/a", &[us(), "unix:uid:4294967294".into()]);
     let mut stream = world.svids().await.expect("the refusal is in the stream");
     assert_no_identity(&next(&mut stream).await.expect_err("all selectors must match"));
-    let bundles = world.client().await.fetch_x509_bundles(asking(X509BundlesRequest {})).await;
+    let bundles = world.client().fetch_x509_bundles(asking(X509BundlesRequest {})).await;
     let mut bundles = bundles.expect("the refusal is in the stream").into_inner();
     assert_no_identity(&next(&mut bundles).await.expect_err("nor bundles"));
 }
@@ -184,7 +185,7 @@ async fn an_entry_that_goes_ends_the_stream() {
     let world = World::new(Duration::from_secs(60)).await;
     world.entitle("/a", &[us()]);
     let mut svids = world.svids().await.expect("entitled");
-    let bundles = world.client().await.fetch_x509_bundles(asking(X509BundlesRequest {})).await;
+    let bundles = world.client().fetch_x509_bundles(asking(X509BundlesRequest {})).await;
     let mut bundles = bundles.expect("entitled").into_inner();
     next(&mut svids).await.expect("entitled");
     let message = next(&mut bundles).await.expect("entitled");
@@ -233,7 +234,7 @@ async fn one_uid_cannot_hold_streams_without_end() {
     world.entitle("/a", &[us()]);
     let mut open = Vec::new();
     let refused = 'full: loop {
-        let mut client = world.client().await;
+        let mut client = world.client();
         for _ in 0..10 {
             assert!(open.len() < 1000, "there is no end");
             match client.fetch_x509svid(asking(X509svidRequest {})).await {

@@ -2,7 +2,10 @@
 //!
 //! A step whose outcome is not the expected one ends the demo with exit code 7: the story is a check as well.
 
-use super::{Decision, IDENTITY_WITHIN, Step, other_server, since};
+use super::{
+    Decision, IDENTITY_WITHIN, Step, other_server,
+    teller::{REPORT, Teller, decision_of},
+};
 use crate::{
     audit,
     exit::{Exit, Failure},
@@ -17,7 +20,8 @@ use crumb_sdk::{
     sidecar::{BeginTask, Call, CallToken, Open, Presenter, SidecarClient},
 };
 use crumb_token::{
-    Audience, Caveat, Clock, Grant, Grants, Origin, SessionId, TaskId, TokenText, attenuate::attenuate, origin::Assurance,
+    Audience, Caveat, Clock, Grant, Grants, Origin, SessionId, TaskId, TokenText, attenuate::attenuate,
+    origin::Assurance,
 };
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
@@ -26,7 +30,6 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 /// How soon after its session is closed a token has to be refused.
 const REVOKED_WITHIN: Duration = Duration::from_secs(1);
 const INTENT: &str = "summarise the public documents for Bob";
-const REPORT: &str = "this is a defect of Crumb: report it with this output";
 const README: &str = "docs/readme.md";
 
 /// What the steps hand on to each other.
@@ -42,7 +45,7 @@ struct Tale<'s> {
 /// Tells the story, showing each step as it happens.
 pub(super) async fn tell(stack: &Stack, mut show: impl FnMut(&Step)) -> Result<(), Failure> {
     let clock = SystemClock::new();
-    let mut teller = Teller { clock, show: &mut show, number: 0, began: clock.now().ticks };
+    let mut teller = Teller::new(clock, &mut show);
 
     // This process is the agent. It gets its SVID the way every workload does: the kernel says who asks.
     stack.know(i32::try_from(std::process::id()).context("process id")?, &dev_id(&format!("agent/{AGENT}")))?;
@@ -52,10 +55,16 @@ pub(super) async fn tell(stack: &Stack, mut show: impl FnMut(&Step)) -> Result<(
 
     let sidecar = sidecar(stack)?;
     let session = open(stack, INTENT).await?;
-    teller.done("it opens a session with an intent", vec![session.to_string(), format!("intent: {INTENT}"), "origin: user bob@acme.example".into()]);
+    teller.done(
+        "it opens a session with an intent",
+        vec![session.to_string(), format!("intent: {INTENT}"), "origin: user bob@acme.example".into()],
+    );
 
     let task = begin(&sidecar, session, Presenter::Agent).await?;
-    teller.done("it exchanges its SVID for a task token", vec!["read_file and search_docs on file:///docs/*; it stays in the sidecar".into()]);
+    teller.done(
+        "it exchanges its SVID for a task token",
+        vec!["read_file and search_docs on file:///docs/*; it stays in the sidecar".into()],
+    );
 
     let files = ToolClient::new(workload.clone(), stack.files(), dev_id(&format!("tool/{FILES}")));
     let tale = Tale { stack, clock, sidecar, files, session, task };
@@ -63,7 +72,11 @@ pub(super) async fn tell(stack: &Stack, mut show: impl FnMut(&Step)) -> Result<(
     // Narrowed by its holder, offline, so that it is past its end by the time the story needs that.
     let short = tale.shortened(&token)?;
     teller.tell("an allowed tool, on an allowed resource", None, &tale.read(&token, README).await?)?;
-    teller.tell("the same token, another resource", Some("resource_not_granted"), &tale.read(&token, "docs/roadmap.md").await?)?;
+    teller.tell(
+        "the same token, another resource",
+        Some("resource_not_granted"),
+        &tale.read(&token, "docs/roadmap.md").await?,
+    )?;
     let delete = tale.use_tool(&token, "delete_file", README).await?;
     teller.tell("the same token, a tool outside the grant", Some("tool_not_granted"), &delete)?;
     teller.expect("the token replayed by another workload", "holder_mismatch", tale.replayed(&token).await?)?;
@@ -80,70 +93,6 @@ pub(super) async fn tell(stack: &Stack, mut show: impl FnMut(&Step)) -> Result<(
     Ok(())
 }
 
-/// Numbers and times the steps, and holds each to what has to come of it.
-struct Teller<'s> {
-    clock: SystemClock,
-    show: &'s mut dyn FnMut(&Step),
-    number: u32,
-    began: Duration,
-}
-
-impl Teller<'_> {
-    fn step(&mut self, name: &str, decision: Decision, reason: String, detail: Vec<String>) {
-        self.number += 1;
-        let ms = since(&self.clock, self.began);
-        (self.show)(&Step { step: self.number, name: name.to_owned(), decision, reason, ms, detail });
-        self.began = self.clock.now().ticks;
-    }
-
-    fn done(&mut self, name: &str, detail: Vec<String>) {
-        self.step(name, Decision::Done, String::new(), detail);
-    }
-
-    fn tell(&mut self, name: &str, wanted: Option<&str>, answer: &ToolAnswer) -> Result<(), Failure> {
-        let (decision, reason) = decision_of(answer);
-        let mut detail = Vec::new();
-        if let Some(denial) = &answer.denial {
-            detail.push(format!("{}: {}", denial.reason.code(), denial.reason.sentence()));
-            detail.push(dim(&format!("asked {}; refused by {}, written by {}", denial.asked, denial.rule, denial.author)));
-            detail.push(dim(&format!("next: {}", denial.next)));
-        }
-        self.step(name, decision, reason.clone(), detail);
-        let right = match wanted {
-            None => decision == Decision::Allowed,
-            Some(wanted) => decision == Decision::Denied && reason == wanted,
-        };
-        if right { Ok(()) } else { Err(wrong(name, wanted.unwrap_or("allowed"), &reason)) }
-    }
-
-    fn expect(&mut self, name: &str, wanted: &str, reason: String) -> Result<(), Failure> {
-        self.expect_with(name, wanted, reason, Vec::new())
-    }
-
-    fn expect_with(&mut self, name: &str, wanted: &str, reason: String, mut detail: Vec<String>) -> Result<(), Failure> {
-        let decision = if reason.is_empty() { Decision::Allowed } else { Decision::Denied };
-        if let Ok(known) = reason.parse::<crumb_token::Reason>() {
-            detail.insert(0, format!("{reason}: {}", known.sentence()));
-        }
-        self.step(name, decision, reason.clone(), detail);
-        if reason == wanted { Ok(()) } else { Err(wrong(name, wanted, &reason)) }
-    }
-}
-
-fn wrong(name: &str, wanted: &str, got: &str) -> Failure {
-    let got = if got.is_empty() { "allowed" } else { got };
-    Failure::new(Exit::CheckFailed, format!("{name}: expected {wanted}, got {got}"), REPORT)
-}
-
-/// Returns the verdict of an answer, and the reason when it is a refusal.
-pub(super) fn decision_of(answer: &ToolAnswer) -> (Decision, String) {
-    match &answer.denial {
-        Some(denial) => (Decision::Denied, denial.reason.code().to_owned()),
-        None if (200..300).contains(&answer.status) => (Decision::Allowed, String::new()),
-        None => (Decision::Denied, format!("status_{}", answer.status)),
-    }
-}
-
 fn server() -> Result<Audience, Failure> {
     Ok(dev_id(&format!("tool/{FILES}")).as_str().parse().context("audience")?)
 }
@@ -152,7 +101,8 @@ fn rights() -> Result<Grants, Failure> {
     let right = |tool: &str, resource: &str| -> anyhow::Result<Grant> {
         Ok(Grant { tool: tool.parse()?, operation: "read".parse()?, resource: resource.parse()? })
     };
-    Ok(Grants::try_new([right("read_file", "file:///docs/*")?, right("search_docs", "docs:index")?]).context("rights")?)
+    Ok(Grants::try_new([right("read_file", "file:///docs/*")?, right("search_docs", "docs:index")?])
+        .context("rights")?)
 }
 
 fn sidecar(stack: &Stack) -> Result<SidecarClient, Failure> {
@@ -185,7 +135,8 @@ pub(super) async fn sidecar_call(stack: &Stack, session: SessionId, path: &str) 
     let (tool, operation) = ("read_file".parse().context("tool")?, "read".parse().context("operation")?);
     let grant = Grant { tool, operation, resource: crumb_token::ResourcePattern::Exact(resource.clone()) };
     let grants = Grants::try_new([grant.clone()]).context("rights")?;
-    let begin = BeginTask { session, task: None, audience: server()?, grants, ttl: None, presenter: Presenter::Sidecar };
+    let begin =
+        BeginTask { session, task: None, audience: server()?, grants, ttl: None, presenter: Presenter::Sidecar };
     let task = sidecar.begin_task(&begin).await.map_err(|e| e.to_denial())?;
     let arguments = serde_json::json!({"path": path}).to_string().into();
     let call = Call { task: task.id, tool: grant.tool, operation: grant.operation, resource, arguments };
@@ -274,7 +225,10 @@ impl Tale<'_> {
                 agent: "ghost".parse()?,
                 intent: "look around".parse()?,
                 origin: Origin::Schedule { name: "midnight".parse()? },
-                envelope: vec![(server().map_err(|f| anyhow::anyhow!(f.what))?, rights().map_err(|f| anyhow::anyhow!(f.what))?)],
+                envelope: vec![(
+                    server().map_err(|f| anyhow::anyhow!(f.what))?,
+                    rights().map_err(|f| anyhow::anyhow!(f.what))?,
+                )],
                 lifetime: None,
             };
             anyhow::Ok(self.sidecar.open(&open).await)
@@ -337,7 +291,10 @@ fn attributed(records: &[wire::AuditRecord]) -> Result<Vec<String>, Failure> {
         return Err(Failure::new(Exit::CheckFailed, what, REPORT));
     }
     let [agent, owner, session, intent, origin] = &first;
-    let mut lines = vec![format!("every record: agent {agent} (owner {owner}), {session}"), format!("              intent {intent:?}, origin {origin}")];
+    let mut lines = vec![
+        format!("every record: agent {agent} (owner {owner}), {session}"),
+        format!("              intent {intent:?}, origin {origin}"),
+    ];
     lines.extend(records.iter().map(audit::short_line));
     Ok(lines)
 }

@@ -45,6 +45,7 @@ async fn ask_for(socket: &str, what: &str, rest: &[&str]) -> anyhow::Result<Stri
     let client = SidecarClient::at(Path::new(socket))?;
     let answer = match (what, rest) {
         ("status", []) => client.status().await.map(|status| status.spiffe_id.to_string()),
+        ("memory", []) => client.status().await.map(|status| status.memory_locked.to_string()),
         ("open", []) => client.open(&opening()).await.map(|session| session.id.to_string()),
         ("close", [session]) => client.close(session.parse()?).await.map(|()| String::new()),
         ("begin", [session]) => {

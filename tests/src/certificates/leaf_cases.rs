@@ -38,7 +38,9 @@ fn usage(world: &World) -> Vec<Case> {
         Case::leaf(world, "refuses missing BasicConstraints", Err("basic_constraints_missing"), |p| {
             p.is_ca = IsCa::NoCa;
         }),
-        Case::leaf(world, "refuses keyCertSign", Err("leaf_signs_certificates"), |p| p.key_usages.push(Bit::KeyCertSign)),
+        Case::leaf(world, "refuses keyCertSign", Err("leaf_signs_certificates"), |p| {
+            p.key_usages.push(Bit::KeyCertSign)
+        }),
         Case::leaf(world, "refuses cRLSign", Err("leaf_signs_revocations"), |p| p.key_usages.push(Bit::CrlSign)),
         Case::leaf(world, "refuses a missing key usage", Err("key_usage_missing"), |p| p.key_usages.clear()),
         Case::leaf(world, "refuses a key usage without digitalSignature", Err("no_digital_signature"), |p| {
@@ -63,9 +65,8 @@ fn usage(world: &World) -> Vec<Case> {
 
 /// ExtendedKeyUsage.
 fn purposes(world: &World) -> Vec<Case> {
-    let with = |rule, verdict, purposes: Vec<Purpose>| {
-        Case::leaf(world, rule, verdict, |p| p.extended_key_usages = purposes)
-    };
+    let with =
+        |rule, verdict, purposes: Vec<Purpose>| Case::leaf(world, rule, verdict, |p| p.extended_key_usages = purposes);
     vec![
         with("accepts a leaf without extended key usage", Ok(()), vec![]),
         with("lets clientAuth be a client only", Ok(()), vec![Purpose::ClientAuth]).but_as_server(PURPOSE),
@@ -120,7 +121,9 @@ fn extensions(world: &World) -> Vec<Case> {
 fn negative_serial(world: &World) -> Chain {
     let mut params = leaf_params(ID);
     params.serial_number = Some(SerialNumber::from_slice(&[0x7a, 0x5e, 0x11]));
-    changed(world, world.root.leaf(&params), |body| der::replace(body, &[2, 3, 0x7a, 0x5e, 0x11], &[2, 3, 0xfa, 0x5e, 0x11]))
+    changed(world, world.root.leaf(&params), |body| {
+        der::replace(body, &[2, 3, 0x7a, 0x5e, 0x11], &[2, 3, 0xfa, 0x5e, 0x11])
+    })
 }
 
 /// Signs the leaf again after a change to its body.

@@ -42,12 +42,20 @@ fn domains(world: &World) -> Vec<Case> {
     let next_as_leaf = Chain { certificates: vec![world.next.der.clone()], key: key() };
     let odd_as_leaf = Chain { certificates: vec![world.with_path.der.clone()], key: key() };
     vec![
-        Case::new("refuses a federated trust domain that may not come here", world.federated.svid("spiffe://b.test/x"), FOREIGN),
+        Case::new(
+            "refuses a federated trust domain that may not come here",
+            world.federated.svid("spiffe://b.test/x"),
+            FOREIGN,
+        ),
         Case::new("refuses a trust domain that nobody knows", world.unknown.svid("spiffe://c.test/x"), FOREIGN),
         Case::new("refuses our name from the federated authority", world.federated.svid(ID), UNKNOWN),
         Case::new("refuses our name from an unknown authority", world.unknown.svid(ID), UNKNOWN),
         Case::new("refuses a federated name from our authority", world.root.svid("spiffe://b.test/x"), FOREIGN),
-        Case::new("refuses an authority with the right name and another key", world.impostor.svid(ID), Err("bad_signature")),
+        Case::new(
+            "refuses an authority with the right name and another key",
+            world.impostor.svid(ID),
+            Err("bad_signature"),
+        ),
         Case::new("refuses a leaf that signed itself", self_signed, UNKNOWN),
         Case::new("refuses the root of the bundle as a leaf", root_as_leaf, Err("spiffe_id_without_path")),
         Case::new("refuses a root without a name as a leaf", next_as_leaf, Err("no_uri_name")),
@@ -99,7 +107,9 @@ fn signers(world: &World) -> Vec<Case> {
         with("refuses an intermediate that says it is no authority", Err("signer_not_authority"), &|p| {
             p.is_ca = IsCa::ExplicitNoCa;
         }),
-        with("refuses an intermediate without BasicConstraints", Err("signer_not_authority"), &|p| p.is_ca = IsCa::NoCa),
+        with("refuses an intermediate without BasicConstraints", Err("signer_not_authority"), &|p| {
+            p.is_ca = IsCa::NoCa
+        }),
         with("refuses an intermediate without keyCertSign", Err("signer_key_usage"), &|p| {
             p.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         }),
@@ -173,7 +183,11 @@ fn orders(world: &World) -> Vec<Case> {
         Case::new("accepts the root sent along", in_order().with(&world.root.der), Ok(())),
         Case::new("accepts an intermediate sent twice", svid_of(&good).with(&good.der), Ok(())),
         Case::new("accepts a stray authority sent along", world.root.svid(ID).with(&stray.der), Ok(())),
-        Case::new("accepts another leaf sent along", world.root.svid(ID).with(&world.root.svid(ID).certificates[0]), Ok(())),
+        Case::new(
+            "accepts another leaf sent along",
+            world.root.svid(ID).with(&world.root.svid(ID).certificates[0]),
+            Ok(()),
+        ),
         Case::new("finds the good one of two intermediates with one key", twins, Ok(())),
         Case::new("refuses the bad one of them alone", good.svid(ID).with(&bad_twin), Err("signer_id_has_path")),
         Case::new("refuses a leaf that does not come first", leaf_last, Err("spiffe_id_without_path")),

@@ -1,6 +1,8 @@
 //! The authorities that the cases are issued by, and the bundles in which their judge finds them.
 
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,
+};
 use rustls_pki_types::CertificateDer;
 use time::Duration;
 

@@ -63,7 +63,8 @@ impl StandInBroker {
     pub async fn start(workload: &Workload, tool_server: &str) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let clock = Arc::new(SystemClock::new());
-        let listener = Listener::bind(any, workload.clone(), Peers::TrustDomain, clock, Alpn::H2).await.expect("a port");
+        let listener =
+            Listener::bind(any, workload.clone(), Peers::TrustDomain, clock, Alpn::H2).await.expect("a port");
         let address = listener.local_addr();
         let inner = Arc::new(Inner {
             workload: workload.clone(),
@@ -80,10 +81,9 @@ impl StandInBroker {
             .add_service(session::SessionServiceServer::from_arc(Arc::clone(&inner)))
             .add_service(token::TokenServiceServer::from_arc(Arc::clone(&inner)))
             .add_service(registry::RegistryServiceServer::from_arc(Arc::clone(&inner)))
-            .serve_with_incoming(listener.incoming(stop.clone()));
+            .serve_with_incoming_shutdown(listener.incoming(stop.clone()), stop.clone().cancelled_owned());
         let server = TaskTracker::new();
-        // Dropping the server closes its connections: a broker that is gone, not one that says goodbye.
-        server.spawn(stop.clone().run_until_cancelled_owned(serving));
+        server.spawn(serving);
         server.close();
         Self { inner, address, stop, server }
     }
@@ -131,7 +131,7 @@ impl StandInBroker {
         self.inner.minted.lock().expect("not poisoned").clone()
     }
 
-    /// Ends it: nobody listens any more, and connections are cut.
+    /// Ends it: nobody listens any more, and connections are closed.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.server.wait().await;
@@ -178,7 +178,13 @@ impl Inner {
         Ok(peer.id().clone())
     }
 
-    fn claims(&self, session: SessionId, asked: (Audience, crumb_token::Grants), holder: SpiffeId, now: Timestamp) -> Claims {
+    fn claims(
+        &self,
+        session: SessionId,
+        asked: (Audience, crumb_token::Grants),
+        holder: SpiffeId,
+        now: Timestamp,
+    ) -> Claims {
         let life = Duration::from_secs(self.life_s.load(Ordering::SeqCst));
         Claims {
             token: TokenId::from_uuid(Uuid::now_v7()),

@@ -1,6 +1,7 @@
 //! The sidecar's program, running.
 
-use super::stage::{BROKER_ID, Stage};
+use super::stage::{BROKER_ID, PROGRAM, Stage};
+use crate::processes::Site;
 use crumb_sdk::sidecar::SidecarClient;
 use std::{
     fs::{self, File, Permissions},
@@ -17,6 +18,19 @@ use tokio::{
 
 /// How long a sidecar may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a sidecar is told about the world.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// Where its program and its files are.
+    pub site: &'a Site,
+    /// Its Workload API, such as `unix:///…`.
+    pub workload_api: &'a str,
+    /// The broker's `host:port`.
+    pub broker_address: &'a str,
+    /// The broker's SPIFFE ID.
+    pub broker_id: &'a str,
+}
 
 /// How a sidecar is started.
 #[derive(Clone, Debug)]
@@ -49,7 +63,7 @@ pub struct Sidecar {
 }
 
 impl Launch {
-    /// Starts the sidecar and waits until it announces itself.
+    /// Starts the sidecar on a stage and waits until it announces itself.
     ///
     /// # Errors
     ///
@@ -59,7 +73,23 @@ impl Launch {
     ///
     /// When its files cannot be written, or it does neither in time.
     pub async fn start(self, stage: &Stage) -> Result<Sidecar, String> {
-        let home = stage.site.path("sidecar");
+        let (workload_api, broker_address) = (stage.api.endpoint(), stage.broker.address());
+        let (workload_api, broker_address) = (workload_api.as_str(), broker_address.as_str());
+        self.start_in(World { site: &stage.site, workload_api, broker_address, broker_id: BROKER_ID }).await
+    }
+
+    /// Starts the sidecar in another world than a stage.
+    ///
+    /// # Errors
+    ///
+    /// Its log, when it ended instead.
+    ///
+    /// # Panics
+    ///
+    /// When its program is not built, its files cannot be written, or it does not start in time.
+    pub async fn start_in(self, world: World<'_>) -> Result<Sidecar, String> {
+        let site = world.site;
+        let home = site.path("sidecar");
         if !home.exists() {
             fs::create_dir(&home).expect("a directory");
             let mode = if self.config.contains("0666") { 0o755 } else { 0o700 };
@@ -67,11 +97,11 @@ impl Launch {
             chown(&home, self.uid, self.uid).expect("only root changes owners, and only root asks for it");
         }
         let socket = home.join("s.sock");
-        let config = stage.site.path("sidecar.toml");
-        fs::write(&config, self.toml(stage, &socket)).expect("a file");
-        let log = stage.site.path("sidecar.log");
+        let config = site.path("sidecar.toml");
+        fs::write(&config, self.toml(world, &socket)).expect("a file");
+        let log = site.path("sidecar.log");
         let mut child = self
-            .command(&stage.program())
+            .command(&site.install(PROGRAM).expect("it is built"))
             .arg("--config")
             .arg(&config)
             .arg("--announce")
@@ -93,13 +123,10 @@ impl Launch {
         Ok(Sidecar { child, socket, announced, log })
     }
 
-    fn toml(&self, stage: &Stage, socket: &Path) -> String {
-        format!(
-            "socket = {socket:?}\nworkload_api = {:?}\n{}\n[broker]\naddress = {:?}\nspiffe_id = {BROKER_ID:?}\n",
-            stage.api.endpoint(),
-            self.config,
-            stage.broker.address(),
-        )
+    fn toml(&self, world: World<'_>, socket: &Path) -> String {
+        let World { workload_api, broker_address, broker_id, .. } = world;
+        let top = format!("socket = {socket:?}\nworkload_api = {workload_api:?}\n{}", self.config);
+        format!("{top}\n[broker]\naddress = {broker_address:?}\nspiffe_id = {broker_id:?}\n")
     }
 
     fn command(&self, program: &Path) -> Command {

@@ -18,7 +18,7 @@ pub const AGENT_ID: &str = "spiffe://dev.crumb.invalid/agent/research-bot";
 pub const AUDIENCE: &str = "spiffe://dev.crumb.invalid/tool/files";
 
 /// The name of the sidecar's program.
-const PROGRAM: &str = "crumb-agent-sidecar";
+pub const PROGRAM: &str = "crumb-agent-sidecar";
 
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,11 +61,6 @@ impl Stage {
         let tools = RecordingToolServer::start(&workload).await;
         let broker = StandInBroker::start(&workload, &tools.address()).await;
         Some(Self { site, api, broker, tools })
-    }
-
-    /// Returns where the sidecar's program is.
-    pub fn program(&self) -> std::path::PathBuf {
-        self.site.path(PROGRAM)
     }
 
     /// Installs the agent program (`CARGO_BIN_EXE_sidecar_agent`) under a name of its own; every name is another identity.

@@ -1,8 +1,8 @@
 //! A broker that does what a test tells it to: a real signed feed, and a trail that can be closed.
 
-use crate::{handshake::PATIENCE, member::Member};
+use crate::handshake::PATIENCE;
 use biscuit_auth::{KeyPair, PrivateKey, builder::Algorithm};
-use crumb_identity::{Alpn, Peers, SystemClock};
+use crumb_identity::Listener;
 use crumb_proto::wire::{
     self,
     audit_service_server::{AuditService, AuditServiceServer},
@@ -26,7 +26,7 @@ use tokio::{
     time,
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Request, Response, Status, transport::Server};
 
 /// How often it says that it is there.
@@ -40,6 +40,8 @@ const SEED: [u8; 32] = [7; 32];
 pub struct Mood {
     /// Whether it speaks on the feed. When not, streams end and none begins.
     pub speaks: bool,
+    /// Whether its open streams bring anything.
+    pub beats: bool,
     /// Whether its feed is signed by the key that it names.
     pub signs: bool,
     /// Whether it takes records.
@@ -52,7 +54,6 @@ pub struct StandInBroker {
     /// Where it listens.
     pub addr: SocketAddr,
     desk: Arc<Desk>,
-    _member: Member,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -68,29 +69,24 @@ struct Desk {
 }
 
 impl StandInBroker {
-    /// Starts it.
-    ///
-    /// # Panics
-    ///
-    /// When no port is free.
-    pub async fn start(member: Member) -> Self {
+    /// Starts it at a listener for HTTP/2.
+    pub fn start(listener: Listener) -> Self {
         let desk = Arc::new(Desk {
-            mood: watch::Sender::new(Mood { speaks: true, signs: true, records: true }),
+            mood: watch::Sender::new(Mood { speaks: true, beats: true, signs: true, records: true }),
             revocations: watch::Sender::new(Vec::new()),
             records: watch::Sender::new(Vec::new()),
             last_ms: AtomicU64::new(0),
             watches: AtomicU64::new(0),
             order: Mutex::new(()),
         });
-        let listener = member.listener(Peers::TrustDomain, Arc::new(SystemClock::new()), Alpn::H2).await;
         let addr = listener.local_addr();
         let service = Service(Arc::clone(&desk));
         let server = Server::builder()
             .add_service(FeedServiceServer::new(service.clone()))
             .add_service(AuditServiceServer::new(service))
-            .serve_with_incoming(listener.incoming(tokio_util::sync::CancellationToken::new()));
+            .serve_with_incoming(listener.incoming(CancellationToken::new()));
         let task = tokio::spawn(async move { server.await.expect("the server runs until it is dropped") });
-        Self { addr, desk, _member: member, _server: AbortOnDropHandle::new(task) }
+        Self { addr, desk, _server: AbortOnDropHandle::new(task) }
     }
 
     /// Changes how it behaves.
@@ -183,6 +179,9 @@ impl Desk {
                 () = time::sleep(HEARTBEAT) => {}
                 _ = revocations.changed() => {}
                 _ = mood.wait_for(|mood| !mood.speaks) => return,
+            }
+            if mood.wait_for(|mood| mood.beats).await.is_err() {
+                return;
             }
             (next, told) = self.message(false, told);
         }

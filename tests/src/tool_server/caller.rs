@@ -48,7 +48,7 @@ pub struct Answer {
 }
 
 /// What a test sends.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Letter(http::request::Builder);
 
 impl Letter {

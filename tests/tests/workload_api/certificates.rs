@@ -125,7 +125,7 @@ async fn a_new_authority_is_trusted_before_it_issues_and_the_old_one_after() {
 }
 
 #[tokio::test]
-async fn a_dozen_rotations_leave_no_moment_without_trust() {
+async fn rotations_leave_no_moment_without_trust() {
     let world = World::with(|settings| {
         settings.svid_ttl = Duration::from_secs(2);
         settings.ca_ttl = Duration::from_secs(4);
@@ -135,7 +135,7 @@ async fn a_dozen_rotations_leave_no_moment_without_trust() {
     let (mut one, mut two) = (world.svids().await.expect("entitled"), world.svids().await.expect("entitled"));
     let mut mine = next(&mut one).await.expect("entitled").svids.remove(0);
     let mut issuers = std::collections::BTreeSet::new();
-    for _ in 0..12 {
+    for _ in 0..8 {
         let theirs = next(&mut two).await.expect("entitled").svids.remove(0);
         issuers.insert(certificate(&theirs.x509_svid).issuer().to_string());
         assert!(is_trusted(&theirs.x509_svid, &mine.bundle), "their newest under the bundle I had");

@@ -53,7 +53,8 @@ async fn a_source_survives_a_restart() {
     let socket = api.socket().to_owned();
     api.shutdown().await;
     assert_eq!(leaf(&source), Some(first.clone()), "what it has is still good");
-    let api = DevWorkloadApi::start(socket, Settings::new(Arc::new(SystemClock::new()))).await.expect("the place is free");
+    let api =
+        DevWorkloadApi::start(socket, Settings::new(Arc::new(SystemClock::new()))).await.expect("the place is free");
     api.entries().add(entry("/a", &[us()], None)).expect("a usable entry");
     until(&source, |source| leaf(source).is_some_and(|leaf| leaf != first)).await;
     source.shutdown().await;

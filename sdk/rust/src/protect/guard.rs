@@ -2,7 +2,7 @@
 
 use super::{
     BODY_LEN_MAX, BODY_TIME_MAX, CALL_TIME_MAX, CheckedBody, Dialect, IN_FLIGHT_MAX, ProtectSettings, Unmapped,
-    answer::{AnswerBody, BoxError},
+    answer::{self, AnswerBody, BoxError},
     bearer, dialect,
     trail::Trail,
 };
@@ -10,7 +10,7 @@ use crate::decisions::{Decision, Slot, new_record_id};
 use bytes::Bytes;
 use crumb_identity::{InvalidSvid, PeerSvid};
 use crumb_token::{Ask, Audience, Denial, Now, Reason, TokenText};
-use http::{Request, Response, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full, Limited};
 use sha2::{Digest as _, Sha256};
@@ -61,6 +61,21 @@ impl Guard {
 
     /// Decides on one request.
     pub(super) async fn pass<B>(&self, request: Request<B>) -> Passed
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        // RFC 9110 §9.3.2, of HEAD: "the server MUST NOT send content in the response".
+        let without_content = request.method() == Method::HEAD;
+        match self.judge(request).await {
+            Passed::Refused(refusal) if without_content => {
+                Passed::Refused(refusal.map(|_| answer::body(Full::default())))
+            }
+            passed => passed,
+        }
+    }
+
+    async fn judge<B>(&self, request: Request<B>) -> Passed
     where
         B: Body,
         B::Error: Into<BoxError>,

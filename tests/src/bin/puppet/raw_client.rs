@@ -12,11 +12,12 @@ pub(crate) const MATERIAL: &str = "material";
 /// The stream or the connection is over.
 pub(crate) const ENDED: &str = "ended";
 
+/// The authority is what gRPC's C core writes there: the path of the socket.
 const HEADERS: &[(&str, &str)] = &[
     (":method", "POST"),
     (":scheme", "http"),
     (":path", "/SpiffeWorkloadAPI/FetchX509SVID"),
-    (":authority", "localhost"),
+    (":authority", "tmp%2Fapi.sock"),
     ("content-type", "application/grpc"),
     ("te", "trailers"),
     ("workload.spiffe.io", "true"),
