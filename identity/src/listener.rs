@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     peer::Peers,
     tls::{self, Alpn},
-    workload::Workload,
+    workload::{DEV_TRUST_DOMAIN, Workload},
 };
 
 use accept::{Acceptor, Gate};
@@ -83,7 +83,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound.
+    /// When the address cannot be bound; and for a development identity, when it is not on loopback: anybody on this host
+    /// can get one, so it must mean nothing to anybody else.
     pub async fn bind(
         addr: SocketAddr,
         workload: Workload,
@@ -91,6 +92,9 @@ impl Listener {
         clock: Arc<dyn Clock>,
         alpn: Alpn,
     ) -> io::Result<Self> {
+        if workload.trust_domain().as_str() == DEV_TRUST_DOMAIN && !addr.ip().is_loopback() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a development identity listens on loopback only"));
+        }
         let socket = TcpListener::bind(addr).await?;
         let local_addr = socket.local_addr()?;
         let config = tls::server_config(&workload, &peers, &clock, alpn);

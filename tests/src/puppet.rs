@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// More than any answer takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A folder that every uid can enter, with a puppet in it that every uid can run.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Puppet {
     ///
     /// # Panics
     ///
-    /// When it says nothing for twenty seconds.
+    /// When it says nothing for a minute.
     pub async fn hear(&mut self) -> Option<String> {
         timeout(DEADLINE, self.answers.next_line()).await.expect("it answers in time").expect("its output is text")
     }
@@ -118,7 +118,7 @@ impl Puppet {
     ///
     /// # Panics
     ///
-    /// When it does not exit within twenty seconds.
+    /// When it does not exit within a minute.
     pub async fn exited(&mut self) {
         timeout(DEADLINE, self.child.wait()).await.expect("it exits in time").expect("it can be waited for");
     }

@@ -187,11 +187,3 @@ fn no_dependency_is_below_its_floor() {
         }
     }
 }
-
-#[test]
-fn one_crypto_provider_and_one_tls_stack() {
-    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
-    for name in ["ring", "openssl", "openssl-sys", "native-tls", "sqlx"] {
-        assert!(!lock.contains(&format!("name = \"{name}\"\n")), "{name} is in Cargo.lock");
-    }
-}

@@ -4,7 +4,7 @@
 //! an error raised at a node carries the node's line.
 
 use serde::{
-    Deserializer as _,
+    Deserialize as _,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use std::fmt;
@@ -72,9 +72,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
     // Scalars: all other `visit_*` fail by default, which is to arrive.
 }
 
-/// Returns how many documents `text` has, whole or broken.
+/// Returns how many documents `text` has, up to the first one that is no YAML. After that one the parser would go on for
+/// ever, saying the same.
 pub(super) fn documents(text: &str) -> usize {
-    serde_yaml_ng::Deserializer::from_str(text).map(|document| document.deserialize_ignored_any(IgnoredAny)).count()
+    let mut count = 0;
+    for document in serde_yaml_ng::Deserializer::from_str(text) {
+        count += 1;
+        if IgnoredAny::deserialize(document).is_err() {
+            break;
+        }
+    }
+    count
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ fn says_where_each_manifest_is_wrong() {
             "b.yaml:10: an agent that sidecars speak for",
         ),
         ("version: 1.0", "version: 1.0\n  version: 2.0", "b.yaml:5: spec: duplicate field `version`"),
-        ("kind: Agent", "kind: [", "b.yaml:4: did not find expected ',' or ']'"),
+        ("environment: test", "environment: \"test", "b.yaml:13: did not find expected key"),
     ];
     for (from, to, wanted) in table {
         let found = defect_of(from, to);

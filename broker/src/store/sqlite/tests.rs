@@ -43,7 +43,7 @@ fn session(n: u128, parent: Option<u128>) -> Session {
         intent: "test".parse().expect("intent"),
         origin,
         envelope: vec![("spiffe://td/tool".parse().expect("audience"), Grants::try_new([right]).expect("one"))],
-        depth: u8::from(parent.is_some()),
+        depth: parent.map_or(0, |_| u8::try_from(n).expect("small")),
         opened_at: NOW,
         expires_at: NOW.plus(Duration::from_secs(100)),
         closed_at: None,

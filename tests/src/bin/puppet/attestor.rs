@@ -14,9 +14,9 @@ use crumb_attestors::unix_process::{Process, Unattested};
 use crate::say;
 
 /// Attestations of a dead process whose number is someone else's by now; each costs two processes.
-const REUSES: usize = 300;
+const REUSES: usize = 100;
 /// Attestations that race with death and reuse.
-const RACES: usize = 300;
+const RACES: usize = 100;
 /// What T5 of the threat model asks for.
 const ABORTED: usize = 10_000;
 
