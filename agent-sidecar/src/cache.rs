@@ -127,7 +127,7 @@ impl Cache {
         let now = self.clock.now().wall;
         if let Some(held) = self.held.get(key).await {
             if held.is_good(&self.holder_of(key), now) {
-                if held.take_renewal(now) && now.as_unix_s() == 0 {
+                if held.take_renewal(now) {
                     self.renew(Arc::clone(key), process.clone());
                 }
                 return Ok(held);

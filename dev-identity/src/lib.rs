@@ -14,7 +14,7 @@
 //!
 //! # What it does not do
 //!
-//! - The JWT profile, federation, revocation lists, a node or a server behind it: see SPIRE.
+//! - The JWT profile, federation, revocation lists, gRPC reflection, a node or a server behind it: see SPIRE.
 //! - Protect against the machine's own administrator, or against another process of the same uid.
 
 mod authorities;

@@ -7,10 +7,12 @@
 //!
 //! - The generated code in `wire/` is checked in; a test regenerates and compares it, so no protoc is needed to build.
 //! - [`status`] is the one place where refusals become gRPC statuses and HTTP codes.
+//! - A message that carries a token has a `Debug` that prints its length.
 //! - A conversion never repairs: a field that is not well-formed is named in the answer.
 
 pub mod convert;
 pub mod feed;
+mod secret;
 pub mod status;
 pub mod violations;
 

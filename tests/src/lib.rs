@@ -2,7 +2,6 @@
 
 pub mod broker;
 pub mod certificates;
-pub mod codegen;
 pub mod generated_tokens;
 pub mod handshake;
 pub mod member;

@@ -145,13 +145,23 @@ async fn tokens_are_renewed_before_they_end() {
     let (_sidecar, client, session) = started(&stage).await;
     stage.broker.tokens_live(8);
     let task = began(&client, session, Presenter::Agent).await;
-    until("the renewal", async || {
-        let token = client.call_token(&wanted(task.id, &ask("docs/a.md"), None)).await.expect("always one");
+    let old = stage.broker.minted()[0].expose().len();
+    // The new token is held back: all that is had until it comes is made from the old one, without a wait.
+    stage.broker.hold();
+    let call = wanted(task.id, &ask("docs/a.md"), None);
+    until("the renewal begins", async || {
+        let token = client.call_token(&call).await.expect("always one");
         assert!(decide(&stage, &token, &ask("docs/a.md"), AGENT_ID).is_allowed());
+        assert!(token.expires_at <= task.expires_at && token.token.expose().len() > old);
         stage.broker.exchanges() == 2
     })
     .await;
-    assert!(SystemClock::new().now().wall < task.expires_at, "the first token had not ended yet");
+    stage.broker.go_on();
+    until("the new token is used", async || {
+        client.call_token(&call).await.expect("always one").expires_at > task.expires_at
+    })
+    .await;
+    assert_eq!(stage.broker.exchanges(), 2);
     let same = began(&client, session, Presenter::Agent).await;
     assert_eq!(same.id, task.id);
     assert!(same.expires_at > task.expires_at);

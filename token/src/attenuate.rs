@@ -63,3 +63,6 @@ fn is_bounded(caveat: &Caveat) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,9 @@ impl ArgRule {
             (Self::Range { min, max }, Scalar::Int(got)) => (min..=max).contains(&got),
             (Self::Prefix(prefix), Scalar::Text(got)) => got.starts_with(&**prefix),
             (Self::Present, _) => true,
-            (Self::OneOf(_) | Self::OneOfNumbers(_) | Self::NotOneOf(_) | Self::Range { .. } | Self::Prefix(_), _) => false,
+            (Self::OneOf(_) | Self::OneOfNumbers(_) | Self::NotOneOf(_) | Self::Range { .. } | Self::Prefix(_), _) => {
+                false
+            }
         }
     }
 }

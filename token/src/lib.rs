@@ -19,6 +19,8 @@ pub mod audience;
 pub mod caveat;
 pub mod claims;
 pub mod denial;
+#[cfg(test)]
+mod fixture;
 pub mod grant;
 pub mod id;
 pub mod intent;

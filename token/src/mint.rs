@@ -11,7 +11,7 @@ use crate::{
 };
 use biscuit_auth::{
     Biscuit, KeyPair,
-    builder::{BiscuitBuilder, Binary, Check, CheckKind, Fact, Predicate, Term, bytes, int, string, var},
+    builder::{Binary, BiscuitBuilder, Check, CheckKind, Fact, Predicate, Term, bytes, int, string, var},
 };
 use zeroize::Zeroizing;
 
@@ -142,3 +142,6 @@ fn grant_check() -> Check {
     let under = query(asked("under", "p"), vec![compare("r", var("p"), Binary::Prefix)]);
     Check { queries: vec![exact, under], kind: CheckKind::One }
 }
+
+#[cfg(test)]
+mod tests;

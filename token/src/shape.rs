@@ -56,9 +56,10 @@ fn arg(name: &ArgName, rule: &ArgRule) -> Check {
             // Every text begins with the empty one, and anything else is a type error: a wrong type never passes.
             (var("v"), vec![not, compare("v", string(""), Binary::Prefix)])
         }
-        ArgRule::Range { min, max } => {
-            (var("v"), vec![compare("v", int(*min), Binary::GreaterOrEqual), compare("v", int(*max), Binary::LessOrEqual)])
-        }
+        ArgRule::Range { min, max } => (
+            var("v"),
+            vec![compare("v", int(*min), Binary::GreaterOrEqual), compare("v", int(*max), Binary::LessOrEqual)],
+        ),
         ArgRule::Prefix(prefix) => (var("v"), vec![compare("v", string(prefix), Binary::Prefix)]),
     };
     one(ambient::ARG, vec![string(name.as_str()), value], expressions)
@@ -76,12 +77,16 @@ pub(crate) fn query(body: Vec<Predicate>, expressions: Vec<Expression>) -> Rule 
 
 /// Writes `$variable <operator> right`.
 pub(crate) fn compare(variable: &str, right: builder::Term, operator: Binary) -> Expression {
-    Expression { ops: vec![builder::Op::Value(var(variable)), builder::Op::Value(right), builder::Op::Binary(operator)] }
+    Expression {
+        ops: vec![builder::Op::Value(var(variable)), builder::Op::Value(right), builder::Op::Binary(operator)],
+    }
 }
 
 fn contains(elements: impl Iterator<Item = builder::Term>, variable: &str) -> Expression {
     let set = builder::set(elements.collect());
-    Expression { ops: vec![builder::Op::Value(set), builder::Op::Value(var(variable)), builder::Op::Binary(Binary::Contains)] }
+    Expression {
+        ops: vec![builder::Op::Value(set), builder::Op::Value(var(variable)), builder::Op::Binary(Binary::Contains)],
+    }
 }
 
 /// Reads one query: its predicates and its expressions; `None` when it has a head, a scope or an unknown operator.
@@ -170,10 +175,11 @@ fn arg_rule(value: Term<'_>, expressions: &[&[Op<'_>]], symbols: &Symbols<'_>) -
             [Op::Value(Term::Set(set)), right, Op::Contains, Op::Negate],
             [left, Op::Value(Term::Text("")), Op::Prefix],
         ] if *right == var && *left == var => texts(set, symbols).map(ArgRule::NotOneOf),
-        [
-            [a, Op::Value(Term::Int(min)), Op::GreaterOrEqual],
-            [b, Op::Value(Term::Int(max)), Op::LessOrEqual],
-        ] if *a == var && *b == var => Some(ArgRule::Range { min: *min, max: *max }),
+        [[a, Op::Value(Term::Int(min)), Op::GreaterOrEqual], [b, Op::Value(Term::Int(max)), Op::LessOrEqual]]
+            if *a == var && *b == var =>
+        {
+            Some(ArgRule::Range { min: *min, max: *max })
+        }
         _ => None,
     }
 }

@@ -1899,6 +1899,7 @@ pub struct CallTokenRequest {
     pub ttl_s: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CallTokenResponse {
     /// Base64url without padding. A secret.
     #[prost(string, tag = "1")]
@@ -2663,6 +2664,7 @@ pub struct ExchangeRequest {
     pub process: ::core::option::Option<Process>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ExchangeResponse {
     /// The task token, base64url without padding. A secret.
     #[prost(string, tag = "1")]

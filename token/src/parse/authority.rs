@@ -72,7 +72,8 @@ impl<'a> Draft<'a> {
                 put(&mut self.depth_limit, limit)
             }
             (fact::ACTOR, [Term::Int(position), Term::Text(id)]) => {
-                let next = usize::try_from(*position).ok()? == self.actors.len() && self.actors.len() < Claims::ACTORS_MAX;
+                let next =
+                    usize::try_from(*position).ok()? == self.actors.len() && self.actors.len() < Claims::ACTORS_MAX;
                 self.actors.push(id.parse().ok()?);
                 next.then_some(())
             }
@@ -176,7 +177,8 @@ fn is_grant_check(check: &schema::Check, symbols: &Symbols<'_>) -> Option<bool> 
 
 /// Reads `tool($t), operation($o), resource($r), grant($t, $o, kind, $x)` as `[$t, $o, $r, $x]`.
 fn asked<'t>(query: &shape::Query<'t>, kind: &str) -> Option<[Term<'t>; 4]> {
-    let [(ambient::TOOL, t), (ambient::OPERATION, o), (ambient::RESOURCE, r), (fact::GRANT, g)] = &query.body[..] else {
+    let [(ambient::TOOL, t), (ambient::OPERATION, o), (ambient::RESOURCE, r), (fact::GRANT, g)] = &query.body[..]
+    else {
         return None;
     };
     let ([t], [o], [r], [gt, go, Term::Text(k), x]) = (&t[..], &o[..], &r[..], &g[..]) else { return None };

@@ -119,7 +119,9 @@ fn a_clock_that_differs_too_much_makes_it_stale() {
     let refused = Err(FeedRefused::Skew(Duration::from_millis(2001)));
     assert_eq!(BROKER.tell(&verifier, off(2001), now(10)), refused);
     let late = Message { time_unix_ms: (T0 + 10) * 1000 - 2001, ..heartbeat(10, 0) };
+    let late_full = Message { time_unix_ms: late.time_unix_ms, ..full(10) };
     assert_eq!(BROKER.tell(&verifier, late, now(10)), refused);
+    assert_eq!(BROKER.tell(&verifier, late_full, now(10)), refused);
     assert!(!is_fresh(&verifier, 10));
     assert_eq!(BROKER.tell(&verifier, off(2000), now(10)), Ok(()));
     assert!(is_fresh(&verifier, 10));

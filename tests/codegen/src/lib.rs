@@ -44,7 +44,7 @@ pub const WIRES: &[Wire] = &[
         out: "proto/src/wire",
         no_package: "no_package",
         descriptors: Some("crumb.v1.bin"),
-        secrets: &[],
+        secrets: &[".crumb.v1.ExchangeResponse", ".crumb.v1.CallTokenResponse"],
     },
     Wire {
         protos: "sample-tools/proto",
