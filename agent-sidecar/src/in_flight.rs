@@ -34,8 +34,8 @@ impl InFlight {
         let own = counts.get(caller).copied().unwrap_or(0);
         let total: usize = counts.values().sum();
         if own >= PER_CALLER_MAX || total >= TOTAL_MAX {
-            return Err(Denial::new(Reason::Overloaded)
-                .by(format!("at most {PER_CALLER_MAX} requests of one caller at a time"), "the sidecar"));
+            let rule = format!("at most {PER_CALLER_MAX} requests of one caller, and {TOTAL_MAX} in all, at a time");
+            return Err(Denial::new(Reason::Overloaded).by(rule, "the sidecar"));
         }
         counts.insert(Arc::clone(caller), own + 1);
         Ok(Turn { count: self.clone(), caller: Arc::clone(caller) })

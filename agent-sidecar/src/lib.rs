@@ -35,6 +35,7 @@ mod run;
 mod service;
 mod sessions;
 mod sidecar;
+mod sparse;
 mod task_token;
 mod tasks;
 mod tool_servers;

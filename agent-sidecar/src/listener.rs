@@ -7,7 +7,10 @@ mod connection;
 mod slots;
 mod socket_file;
 
-use crate::caller::{AllowedUids, Caller};
+use crate::{
+    caller::{AllowedUids, Caller},
+    sparse::Sparse,
+};
 use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -52,7 +55,7 @@ impl Listener {
     }
 
     async fn accept_until(self, shutdown: CancellationToken, ready: mpsc::Sender<io::Result<Connection>>) {
-        let (slots, admissions) = (Slots::default(), TaskTracker::new());
+        let (slots, surplus, admissions) = (Slots::default(), Sparse::default(), TaskTracker::new());
         while let Some(accepted) = shutdown.run_until_cancelled(self.socket.accept()).await {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -65,7 +68,9 @@ impl Listener {
             // The peer may be gone already; then there is nobody to answer.
             let Ok(uid) = stream.peer_cred().map(|peer| peer.uid()) else { continue };
             let Some(slot) = slots.take(uid, self.allowed.has(uid)) else {
-                tracing::warn!(uid, "a connection is closed: its user has too many");
+                if let Some(count) = surplus.count() {
+                    tracing::warn!(uid, count, "a connection is closed: its user, or all together, have too many");
+                }
                 continue;
             };
             let admit = admit(stream, uid, slot, self.allowed.clone(), ready.clone());

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use crumb_agent_sidecar::{Config, Ready, run};
+use crumb_agent_sidecar::{Config, Ready, hygiene, run};
 use serde::Serialize;
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -61,6 +61,7 @@ async fn main() -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
+    hygiene::quiet_panics();
     match start(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

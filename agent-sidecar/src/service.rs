@@ -8,6 +8,7 @@ use crate::{
     in_flight::{InFlight, Turn},
     narrow::CallTtl,
     sidecar::{Beginning, Opening, Sidecar},
+    sparse::Sparse,
 };
 use bytes::Bytes;
 use crumb_proto::{
@@ -31,6 +32,7 @@ pub(crate) const MESSAGE_LEN_MAX: usize = ARGUMENTS_LEN_MAX + 8 * 1024;
 pub(crate) struct Service {
     sidecar: Arc<Sidecar>,
     in_flight: InFlight,
+    turned_away: Arc<Sparse>,
 }
 
 /// Who calls, and its turn; held for as long as the call is answered.
@@ -43,7 +45,7 @@ struct Admitted {
 impl Service {
     /// Serves what `sidecar` does.
     pub(crate) fn new(sidecar: Arc<Sidecar>) -> Self {
-        Self { sidecar, in_flight: InFlight::default() }
+        Self { sidecar, in_flight: InFlight::default(), turned_away: Arc::default() }
     }
 
     async fn admit<T: Send>(&self, request: Request<T>) -> Result<(Admitted, T), Status> {
@@ -55,7 +57,15 @@ impl Service {
             let caller = peer.check(Arc::clone(&turn)).await?;
             Ok(Admitted { peer, caller, turn })
         };
-        Ok((admitted.await.map_err(|denial| refused(&denial))?, message))
+        Ok((admitted.await.map_err(|denial| self.turn_away(&denial))?, message))
+    }
+
+    /// Refuses a caller who may be anybody.
+    fn turn_away(&self, denial: &Denial) -> Status {
+        if let Some(count) = self.turned_away.count() {
+            tracing::info!(reason = %denial.reason, asked = %denial.asked, rule = %denial.rule, count, "turned away");
+        }
+        to_status(denial)
     }
 }
 

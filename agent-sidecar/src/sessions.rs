@@ -3,11 +3,12 @@
 //! In memory alone: after a restart agents open new sessions, and the broker ends the old ones in time.
 
 use crumb_attestors::unix_process::LocalIdentity;
-use crumb_token::{AgentName, Denial, Reason, SessionId, Timestamp};
+use crumb_token::{AgentName, Denial, Reason, SessionId, SpiffeId, Timestamp};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::OnceCell;
 
 /// The most open sessions of one caller. One process that opens more has lost count.
 pub(crate) const PER_CALLER_MAX: usize = 64;
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) caller: Arc<LocalIdentity>,
     /// The agent it acts as.
     pub(crate) agent: AgentName,
+    /// The agent's own SPIFFE ID, once it was asked for.
+    pub(crate) agent_id: Arc<OnceCell<SpiffeId>>,
     /// Its end.
     pub(crate) expires_at: Timestamp,
 }
@@ -116,7 +119,12 @@ mod tests {
     use crate::fixtures::{at, caller, session_id};
 
     fn session(caller: &Arc<LocalIdentity>, end: u64) -> Session {
-        Session { caller: Arc::clone(caller), agent: "bot".parse().expect("a name"), expires_at: at(end) }
+        Session {
+            caller: Arc::clone(caller),
+            agent: "bot".parse().expect("a name"),
+            agent_id: Arc::default(),
+            expires_at: at(end),
+        }
     }
 
     #[test]

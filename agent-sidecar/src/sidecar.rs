@@ -133,7 +133,8 @@ impl Sidecar {
             process: Some(caller.process.clone()),
         };
         let opened = self.parts.broker.open(open).await?;
-        let session = Session { caller: Arc::clone(&caller.identity), agent, expires_at: opened.expires_at };
+        let identity = Arc::clone(&caller.identity);
+        let session = Session { caller: identity, agent, agent_id: Arc::default(), expires_at: opened.expires_at };
         if let Err(denial) = self.sessions.add(opened.id, session, self.now()) {
             // Nobody could use it, so it should not stay open.
             self.parts.broker.close(opened.id).await?;
@@ -171,7 +172,7 @@ impl Sidecar {
         let session = self.sessions.find(beginning.session, &caller.identity, self.now())?;
         let presenter = match beginning.by_agent {
             false => Presenter::Sidecar,
-            true => Presenter::Agent(self.agent_id(&session.agent).await?),
+            true => Presenter::Agent(self.agent_id(&session).await?),
         };
         let key = Arc::new(RequestKey {
             caller: Arc::clone(&caller.identity),
@@ -272,8 +273,10 @@ impl Sidecar {
         Ok(call)
     }
 
-    async fn agent_id(&self, agent: &AgentName) -> Result<SpiffeId, Denial> {
-        self.parts.broker.agent_id(agent.clone()).await
+    /// Asks the registry once in a session; afterwards the broker may be down.
+    async fn agent_id(&self, session: &Session) -> Result<SpiffeId, Denial> {
+        let ask = || self.parts.broker.agent_id(session.agent.clone());
+        session.agent_id.get_or_try_init(ask).await.cloned()
     }
 
     fn ensure_identity(&self) -> Result<(), Denial> {

@@ -28,6 +28,8 @@ struct List {
     servers: HashMap<Audience, ToolServer>,
     /// When it was last asked for, successfully or not, on the monotonic clock.
     asked_at: Option<Duration>,
+    /// What the broker said then, when it was no list.
+    failed: Option<Denial>,
     /// When it was last taken over; `None` also when an address in it did not answer.
     taken_at: Option<Duration>,
 }
@@ -58,10 +60,14 @@ impl ToolServers {
         let now = self.clock.now().ticks;
         let known = list.servers.get(audience).cloned();
         if known.is_some() && list.is_fresh(now) || !list.may_ask(now) {
-            return known.ok_or_else(|| unknown(audience));
+            return known.ok_or_else(|| list.failed.clone().unwrap_or_else(|| unknown(audience)));
         }
+        let answer = self.broker.tool_servers().await;
+        // After the wait: those who waited with us do not each wait for the broker again.
+        let now = self.clock.now().ticks;
         list.asked_at = Some(now);
-        match self.broker.tool_servers().await {
+        list.failed = answer.as_ref().err().cloned();
+        match answer {
             Ok(servers) => {
                 let servers = servers.into_iter().take(SERVERS_MAX);
                 list.servers = servers.map(|server| (server.audience.clone(), server)).collect();
@@ -148,6 +154,9 @@ mod tests {
     async fn says_that_the_broker_is_down_when_nothing_is_known() {
         let (_, broker, servers, audience) = bench();
         broker.down.store(true, Ordering::SeqCst);
-        assert_eq!(servers.find(&audience).await.expect_err("down").reason, Reason::BrokerUnreachable);
+        for _ in 0..3 {
+            assert_eq!(servers.find(&audience).await.expect_err("down").reason, Reason::BrokerUnreachable);
+        }
+        assert_eq!(broker.lists.load(Ordering::SeqCst), 1);
     }
 }

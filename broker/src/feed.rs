@@ -51,6 +51,8 @@ struct Head {
     sequence: u64,
     last_ms: u64,
     revocations: BTreeMap<u64, Revocation>,
+    /// The full message as of the last message, so that a thousand listeners who come back at once cost one signature.
+    full: Option<Signed>,
 }
 
 /// What a message adds to the head's numbers.
@@ -65,7 +67,7 @@ impl Feed {
     /// Begins with what the store knew.
     pub fn new(beginning: Beginning, keys: Arc<Keys>, moments: Moments) -> Self {
         let revocations = beginning.revocations.into_iter().map(|r| (r.sequence, r)).collect();
-        let head = Head { epoch: beginning.epoch, sequence: beginning.sequence, last_ms: 0, revocations };
+        let head = Head { epoch: beginning.epoch, sequence: beginning.sequence, last_ms: 0, revocations, full: None };
         Self { head: Mutex::new(head), sender: broadcast::Sender::new(LAG_MAX), keys, moments }
     }
 
@@ -102,6 +104,7 @@ impl Feed {
     }
 
     fn send(&self, head: &mut Head, news: News) {
+        head.full = None;
         if let Some(signed) = self.sign(head, news) {
             // Nobody listening is no error.
             let _ = self.sender.send(signed);

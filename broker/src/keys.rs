@@ -16,6 +16,7 @@ use crumb_token::{
     Claims, KeyId, Timestamp, TokenText,
     mint::{MintError, mint},
 };
+use crumb_verifier::feed::CONTEXT;
 use ed25519_dalek::{Signer as _, SigningKey};
 use rand::TryRngCore as _;
 use std::{fmt, sync::Arc, time::Duration};
@@ -24,9 +25,6 @@ use zeroize::Zeroizing;
 /// How long a key may go on signing past its rotation when the next one is late: twice the time after which a verifier
 /// that has not heard from the broker refuses everything.
 pub const OVERLAP: Duration = Duration::from_secs(10);
-
-/// What a feed signature is made over, before the message.
-const FEED_CONTEXT: &[u8] = b"crumb.v1.feed\0";
 
 /// The size up to which claims certainly fit into a token, and nobody has to try.
 const SURELY_FITS: usize = 2_048;
@@ -188,7 +186,7 @@ impl Keys {
     /// [`NotSigned::NoKey`].
     pub fn sign_feed(&self, message: &[u8], now: Timestamp) -> Result<(KeyId, [u8; 64]), NotSigned> {
         let key = self.signer(now)?;
-        Ok((key.id, key.feed.sign(&[FEED_CONTEXT, message].concat()).to_bytes()))
+        Ok((key.id, key.feed.sign(&[CONTEXT, message].concat()).to_bytes()))
     }
 
     fn signer(&self, now: Timestamp) -> Result<Arc<Held>, NotSigned> {

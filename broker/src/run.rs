@@ -100,8 +100,10 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
     let workload = Workload::connect(&config.workload_api, config.identity_wait).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let broker =
-        Arc::new(assemble(&config, registry, store, workload.clone(), Moments::new(Arc::clone(&clock))).await?);
+    let start = Uuid::now_v7();
+    let moments = Moments::new(Arc::clone(&clock), made_at_ms(start));
+    let record = Record::new(RecordId::from_uuid(start), moments.unix_ms(), Kind::BrokerStart, registry.version());
+    let broker = Arc::new(assemble(&config, registry, store, workload.clone(), moments, record).await?);
     let listener = Listener::bind(config.listen, workload.clone(), Peers::TrustDomain, clock, Alpn::H2)
         .await
         .map_err(|source| RunError::Listen { addr: config.listen, source })?;

@@ -93,7 +93,10 @@ impl Listener {
         alpn: Alpn,
     ) -> io::Result<Self> {
         if workload.trust_domain().as_str() == DEV_TRUST_DOMAIN && !addr.ip().is_loopback() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a development identity listens on loopback only"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "a development identity listens on loopback only",
+            ));
         }
         let socket = TcpListener::bind(addr).await?;
         let local_addr = socket.local_addr()?;

@@ -87,6 +87,21 @@ impl TestBroker {
         Self::start_with(Setup::default()).await
     }
 
+    /// Starts a broker that must not start, and says why it did not.
+    ///
+    /// # Panics
+    ///
+    /// When it serves.
+    pub async fn why_not(setup: Setup) -> RunError {
+        let root = root("the broker's test");
+        let member = Member::start(&svid(&root, "/broker"), &[&root]).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = configure(directory.path(), &member, &setup);
+        let (ready, _is_ready) = oneshot::channel();
+        let ran = time::timeout(PATIENCE, run(config, CancellationToken::new(), ready)).await;
+        ran.expect("it ends in time").expect_err("it does not start")
+    }
+
     /// Starts a broker.
     ///
     /// # Panics
@@ -194,9 +209,12 @@ fn configure(directory: &Path, member: &Member, setup: &Setup) -> Config {
         fs::write(registry.join(name), text).expect("a file of our own");
     }
     let data_dir = setup.data_dir.clone().unwrap_or_else(|| directory.join("data"));
+    let admin_socket = match setup.config.contains("admin_socket") {
+        true => String::new(),
+        false => format!("admin_socket = \"{}\"\n", directory.join("admin").join("admin.sock").display()),
+    };
     let text = format!(
-        "listen = \"127.0.0.1:0\"\nadmin_socket = \"{}\"\ndata_dir = \"{}\"\nregistry_dir = \"{}\"\nworkload_api = \"{}\"\n{}",
-        directory.join("admin").join("admin.sock").display(),
+        "{admin_socket}listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\nregistry_dir = \"{}\"\nworkload_api = \"{}\"\n{}",
         data_dir.display(),
         registry.display(),
         member.api.endpoint(),

@@ -1,6 +1,7 @@
 //! What the black-box tests share. Each module says what it is for.
 
 pub mod broker;
+pub mod broker_process;
 pub mod certificates;
 pub mod generated_tokens;
 pub mod handshake;

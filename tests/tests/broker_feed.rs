@@ -1,9 +1,12 @@
 //! The feed, as the verifier that ships takes it: keys, revocations in order, heartbeats, rotation, restarts.
 
-use crumb_identity::SystemClock;
-use crumb_proto::wire::{SignedFeedMessage, WatchRequest};
+use crumb_identity::{Connector, SystemClock};
+use crumb_proto::wire::{SignedFeedMessage, WatchRequest, feed_service_client::FeedServiceClient};
 use crumb_sdk::feed::decode;
-use crumb_tests::broker::{AGENT_PATH, Client, FILES, PATIENCE, Setup, TestBroker, exchange, reason};
+use crumb_tests::{
+    broker::{AGENT_PATH, Client, FILES, PATIENCE, Setup, TestBroker, exchange, reason},
+    member::id,
+};
 use crumb_token::{Ask, Clock as _, KeyId, TokenText, parse::Unverified};
 use crumb_verifier::{Decision, Limits, Verifier, feed::Message, feed::Signed};
 use std::{sync::Arc, time::Duration};
@@ -11,7 +14,10 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
-use tonic::Streaming;
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint, Uri},
+};
 
 /// A tool server's verifier, and its stream.
 struct Listener {
@@ -182,13 +188,24 @@ async fn so_many_listeners_and_no_more() {
 }
 
 /// More than a listener's place in the queue and its window hold together.
-const MESSAGES: u64 = 960;
+const MESSAGES: u64 = 480;
+
+/// Returns a channel that lets the broker send no more than a few messages ahead.
+fn narrow(client: &Client, broker: &TestBroker) -> Channel {
+    let connector = Connector::new(client.member.workload.clone(), id("/broker"));
+    let address = broker.ready.addr.to_string();
+    let connect = tower::service_fn(move |_: Uri| {
+        let (connector, address) = (connector.clone(), address.clone());
+        async move { connector.connect(&address).await.map(hyper_util::rt::TokioIo::new) }
+    });
+    Endpoint::from_static("http://broker").initial_stream_window_size(4096).connect_with_connector_lazy(connect)
+}
 
 #[tokio::test]
 async fn a_listener_that_reads_nothing_is_cut_off_and_holds_nobody_up() {
     let broker = TestBroker::start().await;
     let (agent, server) = (Arc::new(broker.client(AGENT_PATH).await), broker.client("/tool/files").await);
-    let mut asleep = watch(&server).await;
+    let mut asleep = FeedServiceClient::new(narrow(&server, &broker)).watch(WatchRequest {}).await.expect("a stream");
     let mut awake = Listener::start(&server).await;
     let listening = tokio::spawn(async move { awake.until(|message| message.sequence == MESSAGES).await });
     let mut closing = JoinSet::new();
@@ -204,7 +221,7 @@ async fn a_listener_that_reads_nothing_is_cut_off_and_holds_nobody_up() {
     closing.join_all().await;
     listening.await.expect("who listens hears everything");
     let ended = loop {
-        match timeout(PATIENCE, asleep.message()).await.expect("in time") {
+        match timeout(PATIENCE, asleep.get_mut().message()).await.expect("in time") {
             Ok(Some(_)) => {}
             other => break other.map(|_| ()),
         }

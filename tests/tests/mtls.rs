@@ -41,7 +41,7 @@ async fn visit(listener: &mut Watched, client: &Arc<ClientConfig>) -> Result<Han
     accepted.write_all(b"!").await.expect("written");
     accepted.flush().await.expect("flushed");
     // Reading also takes in any ticket that the server sent.
-    assert_eq!(stream.read_u8().await.expect("read"), b'!');
+    assert_eq!(time::timeout(PATIENCE, stream.read_u8()).await.expect("in time").expect("read"), b'!');
     Ok(stream.get_ref().1.handshake_kind().expect("done"))
 }
 
@@ -106,7 +106,7 @@ async fn a_stream_ends_with_the_svid_of_its_peer() {
     let root = root("root");
     let server = Member::start(&long_svid(&root, "/server"), &[&root]).await;
     let mut listener = server.listen().await;
-    let client = Arc::new(handshake::ordinary_client(&brief_svid(&root, "/client", 3)));
+    let client = Arc::new(handshake::ordinary_client(&brief_svid(&root, "/client", 5)));
     let (from, stream) = handshake::dial(&client, listener.addr).await;
     let mut accepted = listener.outcome(from).await.expect("accepted");
     let end = accepted.peer().expires_at();
@@ -143,7 +143,7 @@ async fn a_rotation_fails_no_dial() {
             // The promise is none with one retry; without any is better, and holds.
             let mut stream = connector.connect(&target).await.expect("a dial during rotation");
             stream.write_all(b"?").await.expect("written");
-            assert_eq!(stream.read_u8().await.expect("echoed"), b'?');
+            assert_eq!(time::timeout(PATIENCE, stream.read_u8()).await.expect("in time").expect("echoed"), b'?');
             serials.insert(stream.peer().serial().to_owned());
         }
         serials.len()
@@ -230,7 +230,7 @@ async fn a_server_that_refuses_us_is_named_at_the_first_read() {
     let mut listener = Watched::start(server.listener(only, clock, Alpn::H2).await);
     let connector = Connector::with_alpn(client.workload.clone(), id("/server"), Alpn::H2);
     let mut stream = connector.connect(&listener.addr.to_string()).await.expect("TLS 1.3 clients are done first");
-    let failed = stream.read_u8().await.expect_err("refused");
+    let failed = time::timeout(PATIENCE, stream.read_u8()).await.expect("in time").expect_err("refused");
     let cause = failed.get_ref().and_then(|inner| inner.downcast_ref::<RefusedByServer>()).expect("named");
     assert_eq!((&cause.server, &cause.own), (&id("/server"), &id("/client")));
     let refusal = listener.next_refusal().await;

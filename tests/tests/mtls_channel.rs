@@ -121,7 +121,7 @@ async fn a_channel_dials_again_with_its_new_svid_when_the_old_one_ends() {
     let root = root("root");
     let (server, client) = pair(&root, "/server").await;
     let mut brief = leaf_params(id("/client").as_str());
-    brief.not_after = ::time::OffsetDateTime::now_utc() + ::time::Duration::seconds(3);
+    brief.not_after = ::time::OffsetDateTime::now_utc() + ::time::Duration::seconds(6);
     client.renew(&root.leaf(&brief), &[&root]).await;
     let running = serve(&server, Peers::TrustDomain).await;
     let channel = channel(&client.workload, running.target.as_str(), id("/server"));

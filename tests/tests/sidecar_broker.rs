@@ -88,7 +88,7 @@ impl Scene {
         let verifier = Arc::new(Verifier::new(FILES.parse().expect("an audience"), Limits::default()));
         let stop = CancellationToken::new();
         let clock = Arc::new(SystemClock::new());
-        let _ = feed::follow(Arc::clone(&verifier), tool_server.channel.clone(), clock, stop.clone());
+        drop(feed::follow(Arc::clone(&verifier), tool_server.channel.clone(), clock, stop.clone()));
         let (_identity, _tool_server, _stop) = (identity, tool_server.member, stop.drop_guard());
         Some(Self { broker, site, sidecar, verifier, _identity, _tool_server, _stop })
     }

@@ -2,13 +2,14 @@
 
 use crumb_sdk::sidecar::{Call, CallToken, Presenter};
 use crumb_tests::{
-    sidecar::{Launch, Sidecar, Stage, ask, begin, one_shot, opening},
+    sidecar::{Launch, Sidecar, Stage, ask, begin, one_shot, opening, until},
     skip::skipped,
 };
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, symlink},
     process::Command,
+    time::Duration,
 };
 
 /// A user that is not the test's own.
@@ -96,6 +97,18 @@ async fn others_of_its_user_cannot_read_the_process() {
     let limits = fs::read_to_string(sidecar.proc("limits")).expect("it runs");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a line");
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+}
+
+/// As root the sidecar is closed and still attested; as another user, with a development identity, it stays open for it.
+#[tokio::test]
+async fn keeps_its_identity_over_rotations() {
+    let short = |settings: &mut crumb_dev_identity::Settings| settings.svid_ttl = Duration::from_secs(4);
+    let Some(stage) = Stage::set_with("sidecar: rotation", short).await else { return };
+    let sidecar = Launch::default().start(&stage).await.expect("it starts");
+    let end = async || sidecar.client().status().await.expect("it is up").svid_expires_at;
+    let first = end().await.expect("an SVID");
+    until("two rotations", async || end().await.is_some_and(|now| now > first.plus(Duration::from_secs(2)))).await;
+    sidecar.client().open(&opening()).await.expect("the broker knows the new SVID");
 }
 
 #[tokio::test]

@@ -175,6 +175,7 @@ async fn goes_on_without_the_broker_until_the_token_ends() {
     stage.broker.stop().await;
     let token = client.call_token(&wanted(task, &ask("docs/a.md"), None)).await.expect("held");
     assert!(decide(&stage, &token, &ask("docs/a.md"), AGENT_ID).is_allowed());
+    assert_eq!(began(&client, session, Presenter::Agent).await.id, task);
 
     let new = client.begin_task(&begin(session, "docs/b.md", Presenter::Agent)).await;
     let denial = new.expect_err("nobody can mint it").to_denial();

@@ -11,7 +11,7 @@ pub struct InvalidAudience;
 /// A SPIFFE ID or an `https` resource URI, compared as bytes.
 ///
 /// Source: [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2): "an absolute URI, as specified by Section 4.3
-/// of [RFC3986] ... MUST NOT include a fragment component".
+/// of \[RFC3986\] ... MUST NOT include a fragment component".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Audience(Box<str>);
 

@@ -1,3 +1,5 @@
+//! The cache against a broker in memory: single flight, renewal, outage, and tokens that are not what was asked for.
+
 use super::*;
 use crate::fixtures::{FakeBroker, FakeOwn, OWN_ID, StillClock, caller, grants, key_of, process, session_id};
 use futures::future::join_all;

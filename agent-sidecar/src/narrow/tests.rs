@@ -1,3 +1,5 @@
+//! What a call token holds, and what it is refused for.
+
 use super::*;
 use crate::fixtures::{at, caller, key_of, mint_for, process, session_id};
 use crumb_sdk::broker::{Exchange, new_request_id};

@@ -1,3 +1,5 @@
+//! Sessions, tasks and calls against a broker and tool servers in memory.
+
 use super::*;
 use crate::fixtures::{
     AUDIENCE, FakeBroker, FakeOwn, FakeTools, StillClock, caller, grants, process, session_id, task_id,

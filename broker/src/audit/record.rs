@@ -203,14 +203,14 @@ impl Record {
     }
 
     /// Writes it for the wire.
-    pub fn to_wire(self, number: u64) -> wire::AuditRecord {
+    pub fn into_wire(self, number: u64) -> wire::AuditRecord {
         wire::AuditRecord {
             number,
             record_id: self.record_id,
             at_unix_ms: self.at_unix_ms,
             kind: self.kind.as_str().to_owned(),
             allowed: self.allowed,
-            denial: self.denial.map(Refused::to_wire),
+            denial: self.denial.map(Refused::into_wire),
             request_id: self.request_id,
             peer: self.peer,
             agent: self.agent,
@@ -222,10 +222,10 @@ impl Record {
             token_id: self.token_id,
             holder: self.holder,
             audience: self.audience,
-            asked: self.asked.into_iter().map(Right::to_wire).collect(),
-            granted: self.granted.into_iter().map(Right::to_wire).collect(),
+            asked: self.asked.into_iter().map(Right::into_wire).collect(),
+            granted: self.granted.into_iter().map(Right::into_wire).collect(),
             args_digest: hex::decode(self.args_digest).unwrap_or_default(),
-            process: self.process.map(Process::to_wire),
+            process: self.process.map(Process::into_wire),
             outcome_status: self.outcome_status,
             duration_us: self.duration_us,
             expires_at: self.expires_at,
@@ -234,13 +234,13 @@ impl Record {
 }
 
 impl Right {
-    fn to_wire(self) -> wire::Grant {
+    fn into_wire(self) -> wire::Grant {
         wire::Grant { tool: self.tool, operation: self.operation, resource: self.resource }
     }
 }
 
 impl Process {
-    fn to_wire(self) -> wire::Process {
+    fn into_wire(self) -> wire::Process {
         wire::Process {
             pid: self.pid,
             uid: self.uid,
@@ -252,7 +252,7 @@ impl Process {
 }
 
 impl Refused {
-    fn to_wire(self) -> wire::Denial {
+    fn into_wire(self) -> wire::Denial {
         wire::Denial { reason: self.reason, asked: self.asked, rule: self.rule, author: self.author, next: self.next }
     }
 }

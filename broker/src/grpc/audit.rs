@@ -34,7 +34,7 @@ impl Reader {
         loop {
             if let Some((number, record)) = self.page.pop_front() {
                 self.after = number;
-                return Some(Ok(record.to_wire(number)));
+                return Some(Ok(record.into_wire(number)));
             }
             // Noted as seen before the page is read, so that a record which comes meanwhile wakes this reader again.
             self.newest.mark_unchanged();

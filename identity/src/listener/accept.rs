@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The pauses after a failed accept. Out of descriptors is the likely cause, and only time mends it.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// What a handshake needs to know.
 pub(super) struct Gate {

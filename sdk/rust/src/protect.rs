@@ -17,6 +17,7 @@ mod bearer;
 mod dialect;
 mod grpc;
 mod guard;
+mod in_flight;
 mod json;
 mod mapping;
 mod trail;
@@ -54,6 +55,9 @@ pub const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The most calls at once, so that their bodies take 64 MiB at most. Further ones are refused as `overloaded`.
 pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// The most calls at once of one peer: a sidecar that serves a whole host, and never all there is.
+pub const IN_FLIGHT_PER_PEER_MAX: usize = 256;
 
 /// How long a tool may take until its answer begins. A call that hangs holds a place in the queue of records.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(300);

@@ -43,6 +43,15 @@ impl Stage {
     ///
     /// When a part of it cannot be started.
     pub async fn set(test: &str) -> Option<Self> {
+        Self::set_with(test, |_| ()).await
+    }
+
+    /// Sets it up with another Workload API than the default.
+    ///
+    /// # Panics
+    ///
+    /// When a part of it cannot be started.
+    pub async fn set_with(test: &str, change: impl FnOnce(&mut Settings)) -> Option<Self> {
         if crate::processes::binary(PROGRAM).is_none() {
             skipped(test, "the binary `crumb-agent-sidecar` is not built (cargo build --workspace)");
             return None;
@@ -51,6 +60,7 @@ impl Stage {
         let program = site.install(PROGRAM).expect("it is built");
         let mut settings = Settings::new(Arc::new(SystemClock::new()));
         settings.socket_mode = SocketMode::AnyUser;
+        change(&mut settings);
         let socket = site.path("spire").join("api.sock");
         let api = DevWorkloadApi::start(socket, settings).await.expect("a Workload API");
         let own_pid = i32::try_from(std::process::id()).expect("a pid");

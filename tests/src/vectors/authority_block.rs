@@ -10,7 +10,7 @@ use crumb_token::{Reason, profile::fact};
 
 /// All of them.
 pub fn vectors() -> Vec<Vector> {
-    [facts(), checks()].concat()
+    [facts(), strange_facts(), words(), checks()].concat()
 }
 
 fn integer(i: i64) -> Term {
@@ -58,25 +58,21 @@ fn facts() -> Vec<Vector> {
             b.facts.extend(facts.iter().chain(&facts).cloned());
         })
     });
-    let text_fact = |name: &'static str, value: &'static str| {
-        move |b: &mut Block| {
-            let term = string(b, value);
-            add_fact(b, name, vec![term]);
-        }
-    };
-    let replaced = |name: &'static str, value: &'static str| {
-        move |b: &mut Block| {
-            take_facts(b, name);
-            text_fact(name, value)(b);
-        }
-    };
-    let grant = |kind: &'static str, resource: &'static str| {
-        move |b: &mut Block| {
-            let terms = ["read_file", "read", kind, resource].map(|t| string(b, t)).to_vec();
-            add_fact(b, fact::GRANT, terms);
-        }
-    };
-    let others = [
+    missing.into_iter().chain(twice).collect()
+}
+
+/// Adds a fact of one text.
+fn text_fact(name: &'static str, value: &'static str) -> impl Fn(&mut Block) {
+    move |b| {
+        let term = string(b, value);
+        add_fact(b, name, vec![term]);
+    }
+}
+
+/// Facts that the profile does not list, or not like this.
+fn strange_facts() -> Vec<Vector> {
+    let out = Reason::TokenOutOfProfile;
+    vec![
         changed("unknown_fact", "a fact that the profile does not list", out, text_fact("favourite_colour", "blue")),
         changed("ambient_tool", "a fact that only the verifier may supply", out, text_fact("tool", "read_file")),
         changed(
@@ -92,33 +88,6 @@ fn facts() -> Vec<Vector> {
             take_facts(b, fact::PROFILE);
             add_fact(b, fact::PROFILE, vec![integer(2)]);
         }),
-        changed(
-            "holder_not_canonical",
-            "a SPIFFE ID in capitals",
-            out,
-            replaced(fact::HOLDER, "spiffe://ACME.example/a"),
-        ),
-        changed(
-            "audience_not_canonical",
-            "a default port said aloud",
-            out,
-            replaced(fact::AUDIENCE, "https://A.example"),
-        ),
-        changed(
-            "token_id_of_another_kind",
-            "a session's number as the token's",
-            out,
-            replaced(fact::TOKEN_ID, "ses_01983f00000070008000000000000001"),
-        ),
-        changed(
-            "grant_with_dot_segments",
-            "a resource that a server might resolve",
-            out,
-            grant("exact", "file:///docs/../etc"),
-        ),
-        changed("grant_prefix_inside_a_name", "a prefix that ends inside a name", out, grant("under", "file:///docs")),
-        changed("grant_of_unknown_kind", "neither exact nor under", out, grant("like", "file:///docs/")),
-        changed("grant_with_star", "a pattern as an exact resource", out, grant("exact", "file:///docs/*")),
         changed("actors_out_of_order", "the second actor without the first", out, |b| {
             take_facts(b, fact::ACTOR);
             let id = string(b, "spiffe://a.example/b");
@@ -134,8 +103,48 @@ fn facts() -> Vec<Vector> {
             b.symbols.push("read".into())
         }),
         changed("authority_context", "free text", out, |b| b.context = Some("hello".into())),
-    ];
-    missing.into_iter().chain(twice).chain(others).collect()
+    ]
+}
+
+/// Texts that are not in the one form of their kind.
+fn words() -> Vec<Vector> {
+    let out = Reason::TokenOutOfProfile;
+    let replaced = |name: &'static str, value: &'static str| {
+        move |b: &mut Block| {
+            take_facts(b, name);
+            text_fact(name, value)(b);
+        }
+    };
+    let grant = |kind: &'static str, resource: &'static str| {
+        move |b: &mut Block| {
+            let terms = ["read_file", "read", kind, resource].map(|t| string(b, t)).to_vec();
+            add_fact(b, fact::GRANT, terms);
+        }
+    };
+    vec![
+        changed(
+            "holder_not_canonical",
+            "a SPIFFE ID in capitals",
+            out,
+            replaced(fact::HOLDER, "spiffe://ACME.example/a"),
+        ),
+        changed("audience_not_canonical", "a host in capitals", out, replaced(fact::AUDIENCE, "https://A.example")),
+        changed(
+            "token_id_of_another_kind",
+            "a session's number as the token's",
+            out,
+            replaced(fact::TOKEN_ID, "ses_01983f00000070008000000000000001"),
+        ),
+        changed(
+            "grant_with_dot_segments",
+            "a resource that a server might resolve",
+            out,
+            grant("exact", "file:///docs/../etc"),
+        ),
+        changed("grant_prefix_inside_a_name", "a prefix that ends inside a name", out, grant("under", "file:///docs")),
+        changed("grant_of_unknown_kind", "neither exact nor under", out, grant("like", "file:///docs/")),
+        changed("grant_with_star", "a pattern as an exact resource", out, grant("exact", "file:///docs/*")),
+    ]
 }
 
 fn checks() -> Vec<Vector> {

@@ -13,7 +13,7 @@ use crumb_token::Reason;
 
 /// All of them.
 pub fn vectors() -> Vec<Vector> {
-    [texts(), raw()].concat()
+    [texts(), raw_blocks(), raw_checks()].concat()
 }
 
 /// Signs `block` behind the usual authority block.
@@ -139,93 +139,61 @@ fn texts() -> Vec<Vector> {
     vectors
 }
 
+/// One change of a good block.
+fn bent(name: &str, why: &str, reason: Reason, change: impl Fn(&mut Block)) -> Vector {
+    let mut block = datalog(&chain_blocks(&[]), r#"check if tool("read_file");"#);
+    change(&mut block);
+    appended(name, why, block, reason)
+}
+
 /// Blocks that no Datalog text can say.
-fn raw() -> Vec<Vector> {
+fn raw_blocks() -> Vec<Vector> {
+    let (out, version) = (Reason::TokenOutOfProfile, Reason::TokenVersion);
+    let key = || PublicKey { algorithm: 0, key: vec![0xff; 32] };
+    let numbered = |n: usize| (0..n).map(|i| format!("s{i}")).collect::<Vec<_>>();
+    vec![
+        bent("block_empty", "a block that says nothing", out, |b| b.checks.clear()),
+        bent("block_without_version", "no version", version, |b| b.version = None),
+        bent("block_version_2", "an old version", version, |b| b.version = Some(2)),
+        bent("block_version_99", "a version of the future", version, |b| b.version = Some(99)),
+        bent("block_scope", "a block that trusts those before it", out, |b| b.scope = vec![previous()]),
+        bent("block_context", "free text", out, |b| b.context = Some("hello".into())),
+        bent("block_public_key", "a key table", out, |b| b.public_keys = vec![key()]),
+        bent("block_257_symbols", "a symbol too many", out, |b| b.symbols = numbered(257)),
+        bent("block_symbol_overlap", "a new number for a text that has one", out, |b| b.symbols.push("read".into())),
+        bent("block_symbol_twice", "two numbers for one text", out, |b| b.symbols = vec!["zz".into(), "zz".into()]),
+    ]
+}
+
+/// Checks that no Datalog text can say.
+fn raw_checks() -> Vec<Vector> {
     let out = Reason::TokenOutOfProfile;
-    let before = chain_blocks(&[]);
-    let good = || datalog(&before, r#"check if tool("read_file");"#);
-    let with = |change: &dyn Fn(&mut Block)| {
-        let mut block = good();
-        change(&mut block);
-        block
+    let in_query = |name: &str, why: &str, change: &dyn Fn(&mut Rule)| {
+        bent(name, why, out, |b| change(&mut b.checks[0].queries[0]))
     };
-    let scoped = |b: &mut Block| {
-        b.checks[0].queries[0].scope = vec![Scope { content: Some(scope::Content::PublicKey(77)) }];
-    };
-    let tool_in = |set: Vec<term::Content>| {
-        move |b: &mut Block| {
-            let set = set.iter().map(|content| Term { content: Some(content.clone()) }).collect();
-            let set = Term { content: Some(term::Content::Set(TermSet { set })) };
-            let query = &mut b.checks[0].queries[0];
+    let in_check =
+        |name: &str, why: &str, change: &dyn Fn(&mut Check)| bent(name, why, out, |b| change(&mut b.checks[0]));
+    let tool_in = |set: &[term::Content]| {
+        let set = set.iter().map(|content| Term { content: Some(content.clone()) }).collect();
+        let set = Term { content: Some(term::Content::Set(TermSet { set })) };
+        move |query: &mut Rule| {
             query.body[0].terms[0] = Term { content: Some(term::Content::Variable(0)) };
-            query.expressions = vec![ops(&[value(set), variable(0), binary(5)])];
+            query.expressions = vec![ops(&[value(set.clone()), variable(0), binary(5)])];
         }
     };
-    let two_kinds = vec![term::Content::String(1024), term::Content::Integer(1)];
-    let head =
-        |b: &mut Block| b.checks[0].queries[0].head.terms = vec![Term { content: Some(term::Content::Variable(9)) }];
+    let two_kinds = [term::Content::String(1024), term::Content::Integer(1)];
+    let head = |q: &mut Rule| q.head.terms = vec![Term { content: Some(term::Content::Variable(9)) }];
+    let scope = |q: &mut Rule| q.scope = vec![Scope { content: Some(scope::Content::PublicKey(77)) }];
     vec![
-        appended("block_empty", "a block that says nothing", with(&|b| b.checks.clear()), out),
-        appended("block_without_version", "no version", with(&|b| b.version = None), Reason::TokenVersion),
-        appended("block_version_2", "an old version", with(&|b| b.version = Some(2)), Reason::TokenVersion),
-        appended("block_version_99", "a version of the future", with(&|b| b.version = Some(99)), Reason::TokenVersion),
-        appended("block_scope", "a block that trusts those before it", with(&|b| b.scope = vec![previous()]), out),
-        appended("block_context", "free text", with(&|b| b.context = Some("hello".into())), out),
-        appended(
-            "block_public_key",
-            "a key table",
-            with(&|b| {
-                b.public_keys = vec![PublicKey { algorithm: 0, key: vec![0xff; 32] }];
-            }),
-            out,
-        ),
-        appended(
-            "block_257_symbols",
-            "a symbol too many",
-            with(&|b| b.symbols = (0..257).map(|i| format!("s{i}")).collect()),
-            out,
-        ),
-        appended(
-            "block_symbol_overlap",
-            "a new number for a text that has one",
-            with(&|b| b.symbols.push("read".into())),
-            out,
-        ),
-        appended(
-            "block_symbol_twice",
-            "two numbers for one text",
-            with(&|b| b.symbols = vec!["zz".into(), "zz".into()]),
-            out,
-        ),
-        appended(
-            "block_unknown_symbol",
-            "a number that names no text",
-            with(&|b| b.checks[0].queries[0].body[0].name = 5000),
-            out,
-        ),
-        appended(
-            "block_reserved_symbol",
-            "a number between the known and the token's own",
-            with(&|b| b.checks[0].queries[0].body[0].name = 900),
-            out,
-        ),
-        appended(
-            "block_check_kind_unknown",
-            "a kind of check that nobody knows",
-            with(&|b| b.checks[0].kind = Some(9)),
-            out,
-        ),
-        appended("block_zero_queries", "a check without a query", with(&|b| b.checks[0].queries.clear()), out),
-        appended("block_scope_of_unknown_key", "a scope that names no key", with(&scoped), out),
-        appended("block_set_empty", "a set of nothing", with(&tool_in(vec![])), out),
-        appended("block_set_of_two_kinds", "a set of a text and a number", with(&tool_in(two_kinds)), out),
-        appended("block_head_variable", "a head with a variable", with(&head), out),
-        appended(
-            "block_term_without_content",
-            "a term that says nothing",
-            with(&|b| b.checks[0].queries[0].body[0].terms[0].content = None),
-            out,
-        ),
+        in_query("block_unknown_symbol", "a number that names no text", &|q| q.body[0].name = 5000),
+        in_query("block_reserved_symbol", "a number between the known and the token's own", &|q| q.body[0].name = 900),
+        in_check("block_check_kind_unknown", "a kind of check that nobody knows", &|c| c.kind = Some(9)),
+        in_check("block_zero_queries", "a check without a query", &|c| c.queries.clear()),
+        in_query("block_scope_of_unknown_key", "a scope that names no key", &scope),
+        in_query("block_set_empty", "a set of nothing", &tool_in(&[])),
+        in_query("block_set_of_two_kinds", "a set of a text and a number", &tool_in(&two_kinds)),
+        in_query("block_head_variable", "a head with a variable", &head),
+        in_query("block_term_without_content", "a term that says nothing", &|q| q.body[0].terms[0].content = None),
     ]
 }
 

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use crumb_sample_tools::wire::ReadRequest;
-use crumb_sdk::{decisions::Undelivered, protect::IN_FLIGHT_MAX};
+use crumb_sdk::{decisions::Undelivered, protect::IN_FLIGHT_PER_PEER_MAX};
 use crumb_tests::{
     handshake::PATIENCE,
+    member::{Member, svid},
     tool_server::{
         AUDIENCE, Setting, Stage, agent,
         caller::{Caller, Letter, frame},
@@ -218,10 +219,10 @@ async fn a_call_that_is_under_way_is_finished_when_the_server_ends() {
 }
 
 #[tokio::test]
-async fn more_calls_at_once_than_the_limit_are_refused() {
+async fn a_peer_that_calls_too_much_at_once_is_refused_and_no_other() {
     /// As many as one connection carries.
     const STREAMS: usize = 64;
-    let stage = Stage::start_with(Setting { queue_len: 2 * IN_FLIGHT_MAX, ..Setting::default() }).await;
+    let stage = Stage::start_with(Setting { queue_len: 2 * IN_FLIGHT_PER_PEER_MAX, ..Setting::default() }).await;
     let inside = Arc::new(watch::Sender::new(0));
     let count = Arc::clone(&inside);
     let addr = stage
@@ -232,7 +233,7 @@ async fn more_calls_at_once_than_the_limit_are_refused() {
         .await;
     let token = stage.token(|_| {});
     let mut calls = JoinSet::new();
-    for _ in 0..IN_FLIGHT_MAX / STREAMS {
+    for _ in 0..IN_FLIGHT_PER_PEER_MAX / STREAMS {
         let caller = Arc::new(Caller::connect(&stage.agent.workload, addr).await);
         for _ in 0..STREAMS {
             let (caller, letter) = (Arc::clone(&caller), Letter::tool("odd").token(&token));
@@ -240,10 +241,14 @@ async fn more_calls_at_once_than_the_limit_are_refused() {
         }
     }
     let mut seen = inside.subscribe();
-    let all = time::timeout(PATIENCE, seen.wait_for(|inside| *inside == IN_FLIGHT_MAX)).await;
-    assert_eq!(*all.expect("all are inside").expect("the sender lives"), IN_FLIGHT_MAX);
+    let all = time::timeout(PATIENCE, seen.wait_for(|inside| *inside == IN_FLIGHT_PER_PEER_MAX)).await;
+    assert_eq!(*all.expect("all are inside").expect("the sender lives"), IN_FLIGHT_PER_PEER_MAX);
     let caller = Caller::connect(&stage.agent.workload, addr).await;
     assert_eq!(caller.send(Letter::tool("odd").token(&token), "{}").await.refusal(), Reason::Overloaded);
+    let another = svid(&stage.root, "/another");
+    let another = Caller::connect(&Member::start(&another, &[&stage.root]).await.workload, addr).await;
+    let refusal = another.send(Letter::tool("odd").token(&token), "{}").await.refusal();
+    assert_eq!(refusal, Reason::HolderMismatch, "it got in, and was decided on");
     // They make room when their callers leave.
     calls.shutdown().await;
     let room = async {

@@ -1,3 +1,5 @@
+//! Real sockets in directories of our own: modes, squatters, the dead and the living.
+
 use super::*;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;

@@ -168,6 +168,21 @@ async fn the_trail_cannot_be_changed() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_held_up_says_so_in_time_and_goes_on_later() {
+    let (store, directory) = store();
+    let other = Connection::open(directory.path().join("crumb.db")).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let begun = tokio::time::Instant::now();
+    let held_up = store.refuse(None, record(Kind::Exchange)).await;
+    assert_eq!(held_up, Err(StoreError::Unavailable));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    other.execute_batch("ROLLBACK").expect("released");
+    assert!(store.is_usable());
+    assert_eq!(store.refuse(None, record(Kind::Exchange)).await, Ok(Written::Committed));
+    assert_eq!(store.records(0, None, 10).await.expect("read").len(), 1);
+}
+
+#[tokio::test]
 async fn epochs_only_grow_and_old_keys_end() {
     let (store, _directory) = store();
     let mut late = record(Kind::BrokerStart);

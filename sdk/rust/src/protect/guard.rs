@@ -1,9 +1,11 @@
 //! The order of the checks on one request, and its record.
 
 use super::{
-    BODY_LEN_MAX, BODY_TIME_MAX, CALL_TIME_MAX, CheckedBody, Dialect, IN_FLIGHT_MAX, ProtectSettings, Unmapped,
+    BODY_LEN_MAX, BODY_TIME_MAX, CALL_TIME_MAX, CheckedBody, Dialect, IN_FLIGHT_MAX, IN_FLIGHT_PER_PEER_MAX,
+    ProtectSettings, Unmapped,
     answer::{self, AnswerBody, BoxError},
     bearer, dialect,
+    in_flight::{InFlight, Room},
     trail::Trail,
 };
 use crate::decisions::{Decision, Slot, new_record_id};
@@ -15,17 +17,14 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Full, Limited};
 use sha2::{Digest as _, Sha256};
 use std::{sync::Arc, time::Duration};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 /// Who wrote the rules of this file.
 const SERVER: &str = "this tool server";
 
 pub(super) struct Guard {
     settings: ProtectSettings,
-    in_flight: Arc<Semaphore>,
+    in_flight: InFlight,
 }
 
 /// What became of a request.
@@ -43,12 +42,12 @@ struct Call {
     token: TokenText,
     ask: Ask,
     received: Bytes,
-    in_flight: OwnedSemaphorePermit,
+    room: Room,
 }
 
 impl Guard {
     pub(super) fn new(settings: ProtectSettings) -> Self {
-        Self { settings, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+        Self { settings, in_flight: InFlight::new(IN_FLIGHT_MAX, IN_FLIGHT_PER_PEER_MAX) }
     }
 
     pub(super) fn audience(&self) -> &Audience {
@@ -112,12 +111,13 @@ impl Guard {
     {
         self.revalidate(peer, self.settings.clock.now())?;
         let token = token?;
-        let in_flight = Arc::clone(&self.in_flight)
-            .try_acquire_owned()
-            .map_err(|_| Denial::new(Reason::Overloaded).by(format_args!("{IN_FLIGHT_MAX} calls at once"), SERVER))?;
+        let room = self.in_flight.enter(peer.id()).ok_or_else(|| {
+            Denial::new(Reason::Overloaded)
+                .by(format_args!("{IN_FLIGHT_PER_PEER_MAX} calls of one peer, {IN_FLIGHT_MAX} in all"), SERVER)
+        })?;
         let received = whole(body).await?;
         let ask = self.ask(head, &received).map_err(|why| Denial::new(Reason::AskMalformed).by(why, SERVER))?;
-        Ok(Call { token, ask, received, in_flight })
+        Ok(Call { token, ask, received, room })
     }
 
     fn ask(&self, head: &Parts, received: &Bytes) -> Result<Ask, Unmapped> {
@@ -148,7 +148,7 @@ impl Guard {
                 record.claims = Some(Box::new(verified.claims().clone()));
                 head.extensions.insert(call.ask);
                 head.extensions.insert(verified);
-                let trail = Trail::begin(slot, Box::new(record), Arc::clone(&self.settings.clock), call.in_flight);
+                let trail = Trail::begin(slot, Box::new(record), Arc::clone(&self.settings.clock), call.room);
                 Passed::Allowed(Request::from_parts(head, Full::new(call.received)), trail)
             }
         }

@@ -1,28 +1,22 @@
 //! The record of one allowed call, which is completed however the call ends.
 
+use super::in_flight::Room;
 use crate::decisions::{Decision, Slot};
 use crumb_token::Clock;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A call on its way through the tool. Dropped before its end, it says that nothing came of it.
 pub(super) struct Trail {
     open: Option<(Slot, Box<Decision>)>,
     clock: Arc<dyn Clock>,
     began: Duration,
-    /// The call's share of what is in flight at once.
-    _in_flight: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Trail {
-    pub(super) fn begin(
-        slot: Slot,
-        decision: Box<Decision>,
-        clock: Arc<dyn Clock>,
-        in_flight: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn begin(slot: Slot, decision: Box<Decision>, clock: Arc<dyn Clock>, room: Room) -> Self {
         let began = clock.now().ticks;
-        Self { open: Some((slot, decision)), clock, began, _in_flight: in_flight }
+        Self { open: Some((slot, decision)), clock, began, _room: room }
     }
 
     /// Records that the tool answered with `status`.
