@@ -131,19 +131,24 @@ impl Drop for SocketFile {
     }
 }
 
+/// Makes the directory, or takes the one that is there; its group, which has to enter it, is the socket's.
 fn prepare_directory(directory: &Path, mode: SocketMode, group: Option<Gid>) -> Result<(), UnusableSocket> {
     let most = mode.directory_bits();
-    match DirBuilder::new().mode(most).create(directory) {
-        Ok(()) => {
-            if let Some(group) = group {
-                lchown(directory, None, Some(group.as_raw())).map_err(system("give to its group", directory))?;
-            }
-        }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+    let made = match DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => true,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => false,
         Err(e) => return Err(system("make the directory", directory)(e)),
-    }
+    };
     let seen = fs::symlink_metadata(directory).map_err(system("look at", directory))?;
-    check_directory(directory, &seen, most)
+    check_directory(directory, &seen, most)?;
+    if let Some(group) = group.filter(|group| group.as_raw() != seen.gid()) {
+        lchown(directory, None, Some(group.as_raw())).map_err(system("give to its group", directory))?;
+    }
+    if made {
+        // Not at its making, where the umask would have its say.
+        fs::set_permissions(directory, Permissions::from_mode(most)).map_err(system("set the mode of", directory))?;
+    }
+    Ok(())
 }
 
 fn check_directory(directory: &Path, seen: &Metadata, most: u32) -> Result<(), UnusableSocket> {

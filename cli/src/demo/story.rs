@@ -20,7 +20,7 @@ use crumb_sdk::{
     sidecar::{BeginTask, Call, CallToken, Open, Presenter, SidecarClient},
 };
 use crumb_token::{
-    Audience, Caveat, Clock, Grant, Grants, Origin, SessionId, TaskId, TokenText, attenuate::attenuate,
+    Audience, Caveat, Clock, Grant, Grants, Origin, SessionId, TaskId, Timestamp, TokenText, attenuate::attenuate,
     origin::Assurance,
 };
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub(super) async fn tell(stack: &Stack, mut show: impl FnMut(&Step)) -> Result<(
     let tale = Tale { stack, clock, sidecar, files, session, task };
     let token = tale.call_token().await?;
     // Narrowed by its holder, offline, so that it is past its end by the time the story needs that.
-    let short = tale.shortened(&token)?;
+    let (short, end) = tale.shortened(&token)?;
     teller.tell("an allowed tool, on an allowed resource", None, &tale.read(&token, README).await?)?;
     teller.tell(
         "the same token, another resource",
@@ -84,7 +84,7 @@ pub(super) async fn tell(stack: &Stack, mut show: impl FnMut(&Step)) -> Result<(
     let elsewhere = ToolClient::new(workload, address, other);
     let answer = read_file(&elsewhere, &token, README).await?;
     teller.tell("the token at another tool server", Some("audience_mismatch"), &answer)?;
-    teller.tell("an expired call token", Some("token_expired"), &tale.read_expired(&short).await?)?;
+    teller.tell("an expired call token", Some("token_expired"), &tale.read_after(&short, end).await?)?;
     teller.expect("an agent that is not registered asks", "agent_unknown", tale.ghost().await)?;
     let (reason, lines) = tale.closed(&token).await?;
     teller.expect_with("the session is closed: the same token", "token_revoked", reason, lines)?;
@@ -177,11 +177,11 @@ impl Tale<'_> {
         Ok(self.sidecar.call_token(&ask).await.map_err(|e| e.to_denial())?.token)
     }
 
-    fn shortened(&self, token: &TokenText) -> Result<TokenText, Failure> {
+    fn shortened(&self, token: &TokenText) -> Result<(TokenText, Timestamp), Failure> {
         let bytes = token.decode().map_err(crumb_token::Denial::new)?;
-        let soon = self.clock.now().wall.plus(Duration::from_secs(1));
-        let narrowed = attenuate(&bytes, &[Caveat::ExpiresAt(soon)]).context("cannot narrow")?;
-        Ok(TokenText::from_bytes(&narrowed))
+        let end = self.clock.now().wall.plus(Duration::from_secs(1));
+        let narrowed = attenuate(&bytes, &[Caveat::ExpiresAt(end)]).context("cannot narrow")?;
+        Ok((TokenText::from_bytes(&narrowed), end))
     }
 
     async fn read(&self, token: &TokenText, path: &str) -> Result<ToolAnswer, Failure> {
@@ -192,15 +192,12 @@ impl Tale<'_> {
         call(&self.files, token, tool, path).await
     }
 
-    /// Uses a token that was made to end soon, until it has.
-    async fn read_expired(&self, token: &TokenText) -> Result<ToolAnswer, Failure> {
-        loop {
-            let answer = self.read(token, README).await?;
-            if answer.denial.is_some() {
-                return Ok(answer);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    /// Uses a token once its end has come.
+    async fn read_after(&self, token: &TokenText, end: Timestamp) -> Result<ToolAnswer, Failure> {
+        while self.clock.now().wall < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.read(token, README).await
     }
 
     /// Hands the token to another process with an SVID of its own, over a pipe, and returns what the tool server told it.

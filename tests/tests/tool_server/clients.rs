@@ -27,7 +27,7 @@ fn readme() -> Bytes {
 fn decision() -> Decision {
     Decision {
         id: new_record_id(),
-        at: Timestamp::from_unix_s(1_800_000_000),
+        at_unix_ms: 1_800_000_000_000,
         audience: audience(),
         peer: agent(),
         claims: None,

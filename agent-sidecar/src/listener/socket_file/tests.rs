@@ -31,6 +31,30 @@ fn directory_and_socket_have_the_strict_modes() {
 }
 
 #[test]
+fn the_group_can_enter_a_directory_that_was_there() {
+    let (_dir, path) = place();
+    let directory = path.parent().expect("a parent");
+    fs::create_dir(directory).expect("a directory");
+    fs::set_permissions(directory, Permissions::from_mode(0o750)).expect("ours");
+    // Root can give it to any group, others to one of theirs.
+    let (gid, name) = if geteuid().is_root() { (65534, group_name(65534)) } else { own_group() };
+    let _held = SocketFile::listen(&path, SocketMode::Group, Some(&name)).expect("ours");
+    for path in [directory, &path] {
+        assert_eq!(fs::symlink_metadata(path).expect("it is there").gid(), gid, "{}", path.display());
+    }
+    assert_eq!((mode_of(directory), mode_of(&path)), (0o750, 0o660));
+}
+
+fn group_name(gid: u32) -> String {
+    Group::from_gid(Gid::from_raw(gid)).expect("a group file").expect("a group with this number").name
+}
+
+fn own_group() -> (u32, String) {
+    let gid = nix::unistd::getegid().as_raw();
+    (gid, group_name(gid))
+}
+
+#[test]
 fn refuses_a_symbolic_link_and_a_file_and_leaves_them() {
     let (_dir, path) = place();
     drop(listen_at(&path).expect("makes the directory"));

@@ -1,7 +1,7 @@
 //! One decision of a tool server on one call, with its outcome.
 
 use crumb_proto::{convert::to_denial, wire};
-use crumb_token::{Ask, Audience, Claims, Denial, RecordId, SpiffeId, Timestamp};
+use crumb_token::{Ask, Audience, Claims, Denial, RecordId, SpiffeId};
 use prost::Message as _;
 use std::time::Duration;
 use uuid::Uuid;
@@ -22,8 +22,8 @@ pub fn new_record_id() -> RecordId {
 pub struct Decision {
     /// This record.
     pub id: RecordId,
-    /// When.
-    pub at: Timestamp,
+    /// When, in Unix milliseconds.
+    pub at_unix_ms: u64,
     /// The tool server that decided.
     pub audience: Audience,
     /// Who presented the token.
@@ -47,7 +47,7 @@ impl Decision {
         let of = |text: Option<String>| text.unwrap_or_default();
         wire::Decision {
             record_id: self.id.to_string(),
-            at_unix_ms: self.at.as_unix_s().saturating_mul(1000),
+            at_unix_ms: self.at_unix_ms,
             audience: self.audience.to_string(),
             peer: self.peer.to_string(),
             token_id: of(claims.map(|c| c.token.to_string())),
@@ -93,7 +93,7 @@ mod tests {
     fn unread() -> Decision {
         Decision {
             id: new_record_id(),
-            at: Timestamp::from_unix_s(5),
+            at_unix_ms: 5000,
             audience: "spiffe://td/tool".parse().expect("audience"),
             peer: "spiffe://td/agent".parse().expect("id"),
             claims: None,

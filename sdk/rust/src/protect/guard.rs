@@ -129,7 +129,7 @@ impl Guard {
 
     fn decide(&self, mut head: Parts, peer: &PeerSvid, call: Result<Call, Denial>, slot: Slot) -> Passed {
         let now = self.settings.clock.now();
-        let mut record = self.record(peer, now);
+        let mut record = self.record(peer);
         let call = match call {
             Ok(call) => call,
             Err(denial) => return self.deny(slot, record, denial.asked(dialect::asked(&head))),
@@ -162,10 +162,10 @@ impl Guard {
         })
     }
 
-    fn record(&self, peer: &PeerSvid, now: Now) -> Decision {
+    fn record(&self, peer: &PeerSvid) -> Decision {
         Decision {
             id: new_record_id(),
-            at: now.wall,
+            at_unix_ms: self.settings.clock.unix_ms(),
             audience: self.audience().clone(),
             peer: peer.id().clone(),
             claims: None,
