@@ -131,6 +131,10 @@ impl TestBroker {
 
     /// Stops it, and returns how it ended.
     ///
+    /// # Errors
+    ///
+    /// How the broker ended, when not in good order.
+    ///
     /// # Panics
     ///
     /// When it does not stop in time.

@@ -45,10 +45,8 @@ fn the_units_are_what_systemd_takes() -> anyhow::Result<()> {
         let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         // The binary is not installed where the tests run; anything else that is said is about the unit.
-        let complaints: Vec<_> = said
-            .lines()
-            .filter(|line| line.contains(unit) && !line.contains("is not executable"))
-            .collect();
+        let complaints: Vec<_> =
+            said.lines().filter(|line| line.contains(unit) && !line.contains("is not executable")).collect();
         assert!(complaints.is_empty(), "{unit}: {complaints:?}");
     }
     Ok(())

@@ -61,7 +61,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 fn rooms_depend_only_along_the_arrows() {
     for (room, uses) in rooms() {
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
-            assert!(matches!(room.as_str(), "bench" | "tests" | "tests/codegen"), "room {room} has no arrows in this test");
+            assert!(
+                matches!(room.as_str(), "bench" | "tests" | "tests/codegen"),
+                "room {room} has no arrows in this test"
+            );
             continue;
         };
         let extra: Vec<_> = uses.iter().filter(|u| !allowed.contains(&u.as_str())).collect();

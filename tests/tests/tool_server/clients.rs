@@ -12,7 +12,7 @@ use crumb_tests::{
     member::{Member, id, root, svid},
     tool_server::{Stage, agent, audience},
 };
-use crumb_token::{Denial, Reason, Timestamp, ToolName};
+use crumb_token::{Denial, Reason, ToolName};
 use std::time::Duration;
 use tokio::time;
 
