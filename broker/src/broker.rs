@@ -1,8 +1,8 @@
 //! The broker itself: what every request is held against, and the two things that every flow does, refusing and
 //! remembering.
 //!
-//! The flows are in [`issuance`](self), [`sessions`](self) and [`decisions`](self); they are methods of [`Broker`], one file
-//! each. They decide nothing: they fetch, ask the pure code, commit, and answer.
+//! The flows (issuance, sessions, decisions) are methods of [`Broker`], one file each. They decide nothing: they fetch, ask
+//! the pure code, commit, and answer.
 //!
 //! # Invariants
 //!

@@ -35,6 +35,9 @@ const ROTATION_TICK: Duration = Duration::from_secs(1);
 /// How long a connection lives at most, before it is asked to make room for one with a newer SVID.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// The least that this is shortened to, when the broker starts with an SVID that is about to be renewed.
+const CONNECTION_AGE_MIN: Duration = Duration::from_secs(20);
+
 /// How many operators may follow the trail at once.
 const FOLLOWERS_MAX: usize = 16;
 
@@ -180,7 +183,7 @@ fn made_at_ms(id: Uuid) -> u64 {
 fn connection_age(workload: &Workload, broker: &Broker) -> Duration {
     let now = broker.moments.now().wall;
     let left = workload.svid_expires_at().map_or(Duration::ZERO, |end| end.since(now));
-    (left / 3).clamp(Duration::from_secs(1), CONNECTION_AGE_MAX)
+    (left / 3).clamp(CONNECTION_AGE_MIN, CONNECTION_AGE_MAX)
 }
 
 async fn beat(broker: Arc<Broker>, health: serve::Health, stop: CancellationToken) {

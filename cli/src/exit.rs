@@ -42,7 +42,11 @@ impl From<Denial> for Failure {
             _ => Exit::Denied,
         };
         let what = format!("{}: {}", denial.reason.code(), denial.reason.sentence());
-        Self { exit, what, next: denial.next.clone(), denial: Some(Box::new(denial)) }
+        let next = match denial.reason {
+            Reason::SidecarUnreachable => "start `crumb dev`, or name the sidecar's socket with --sidecar".to_owned(),
+            _ => denial.next.clone(),
+        };
+        Self { exit, what, next, denial: Some(Box::new(denial)) }
     }
 }
 

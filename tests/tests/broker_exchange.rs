@@ -5,6 +5,8 @@ use crumb_tests::broker::{
     AGENT_PATH, FILES, MAIL, Setup, TestBroker, exchange, files, grant, opening, reason, refusal, request_id,
 };
 use crumb_token::{TokenText, parse::Unverified};
+use std::sync::Arc;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 fn read(token: &str) -> Unverified {
@@ -262,6 +264,24 @@ async fn an_agent_has_so_many_sessions_and_no_more() {
     assert_eq!((code, denial.reason.code()), (Code::ResourceExhausted, "too_many_sessions"));
     client.close(&first).await.expect("closed");
     client.open(request).await.expect("the same request, when there is room");
+}
+
+#[tokio::test]
+async fn more_requests_than_are_worked_on_at_once_are_refused_and_not_queued() {
+    let setup = Setup { config: "[limits]\nin_flight = 1".into(), ..Setup::default() };
+    let broker = TestBroker::start_with(setup).await;
+    let client = Arc::new(broker.client(AGENT_PATH).await);
+    let session = client.session().await;
+    let mut asking = JoinSet::new();
+    for _ in 0..50 {
+        let (client, request) = (Arc::clone(&client), exchange(&session));
+        asking.spawn(async move { client.exchange(request).await.map(|issued| issued.token_id) });
+    }
+    let (issued, refused): (Vec<_>, Vec<_>) = asking.join_all().await.into_iter().partition(Result::is_ok);
+    assert!(!issued.is_empty() && !refused.is_empty(), "{} issued, {} refused", issued.len(), refused.len());
+    for outcome in refused {
+        assert_eq!(reason(outcome), "overloaded");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::{
     audit::Kind,
     store::{Seen, StoreError, Written},
 };
-use crumb_token::{Denial, Grant, Grants, Origin, Reason, RecordId, RequestId};
+use crumb_token::{Claims, Denial, Grant, Grants, Origin, Reason, RecordId, RequestId, TokenId};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -129,9 +129,48 @@ async fn closing_a_session_closes_those_inside_it() {
     assert_eq!(self::open(&store, 5, Some(1)).await, Written::SessionClosed);
 }
 
+fn claims(n: u128, life: Duration) -> ClaimsRow {
+    let session = session(n, None);
+    ClaimsRow::from(&Claims {
+        token: TokenId::from_uuid(Uuid::from_u128(n)),
+        session: session.id,
+        agent: session.agent,
+        version: session.version,
+        environment: "test".parse().expect("environment"),
+        holder: session.peer,
+        subject: None,
+        actors: Vec::new(),
+        origin: session.origin,
+        intent_digest: session.intent.digest(),
+        audience: session.envelope[0].0.clone(),
+        grants: session.envelope[0].1.clone(),
+        issued_at: NOW,
+        expires_at: NOW.plus(life),
+        depth_limit: 8,
+        identity_provider: "spire".parse().expect("provider"),
+    })
+}
+
+#[tokio::test]
+async fn nothing_is_issued_in_a_session_that_was_closed_a_moment_ago() {
+    let (store, _directory) = store();
+    open(&store, 1, None).await;
+    let (id, minute) = (session(1, None).id, Duration::from_secs(60));
+    let issue = |n| store.issue(request(n, 0), claims(1, minute), id, record(Kind::Exchange));
+    assert_eq!(issue(10).await, Ok(Written::Committed));
+    let until = Arc::new(Mutex::new(None));
+    let heard = Arc::clone(&until);
+    let on_revoked: OnRevoked = Box::new(move |revoked| *heard.lock().expect("no panic") = Some(revoked[0].until));
+    store.close(id, NOW, 1000, record(Kind::SessionClose), on_revoked).await.expect("closed");
+    assert_eq!(*until.lock().expect("no panic"), Some(NOW.plus(minute)), "until its last token has ended");
+    assert_eq!(issue(11).await, Ok(Written::SessionClosed));
+    assert_eq!(store.look_up(request(11, 0).key, None).await.expect("read").seen, None);
+    assert_eq!(store.records(0, None, 10).await.expect("read").len(), 3, "open, issue, close");
+}
+
 #[tokio::test]
 async fn a_revocation_lasts_as_long_as_the_tokens_it_ends() {
-    let (store, directory) = store();
+    let (store, _directory) = store();
     open(&store, 1, None).await;
     open(&store, 2, None).await;
     let live = Arc::new(Mutex::new(Vec::new()));
@@ -139,13 +178,8 @@ async fn a_revocation_lasts_as_long_as_the_tokens_it_ends() {
         let live = Arc::clone(&live);
         let on_revoked: OnRevoked = Box::new(move |revoked| live.lock().expect("no panic").extend(revoked.to_vec()));
         if n == 2 {
-            let moved = Connection::open(directory.path().join("crumb.db")).expect("opened");
-            moved
-                .execute(
-                    "UPDATE sessions SET tokens_until = ?1 WHERE id = ?2",
-                    rusqlite::params![integer(NOW.as_unix_s() + 60), session(2, None).id.to_string()],
-                )
-                .expect("moved");
+            let minute = claims(2, Duration::from_secs(60));
+            store.issue(request(20, 0), minute, session(2, None).id, record(Kind::Exchange)).await.expect("written");
         }
         store.close(session(n, None).id, NOW, 1, record(Kind::SessionClose), on_revoked).await.expect("closed");
     }
@@ -199,6 +233,21 @@ async fn epochs_only_grow_and_old_keys_end() {
     assert_eq!(keys, [(1, 3660)], "one had not begun; the other's last token ends an hour after its process");
     let id = store.add_key([3; 32], NOW, NOW.plus(hour)).await.expect("added");
     assert_eq!(id, KeyId(3), "no number comes twice");
+}
+
+#[tokio::test]
+async fn a_broker_that_keeps_starting_tells_no_more_keys_than_verifiers_take() {
+    let (store, _directory) = store();
+    for n in 0..60u8 {
+        let now = NOW.plus(Duration::from_secs(n.into()));
+        store.begin(record(Kind::BrokerStart), now).await.expect("begun");
+        store.add_key([n; 32], now, now.plus(Duration::from_secs(7200))).await.expect("added");
+    }
+    let last = store.begin(record(Kind::BrokerStart), NOW.plus(Duration::from_secs(60))).await.expect("begun");
+    let (keys, newest) = (last.keys.len(), last.keys.last().map(|key| key.public[0]));
+    assert_eq!((keys, newest), (48, Some(59)), "the oldest are given up");
+    let later = NOW.plus(Duration::from_secs(60 + 3600));
+    assert_eq!(store.begin(record(Kind::BrokerStart), later).await.expect("begun").keys, []);
 }
 
 #[test]
