@@ -22,15 +22,14 @@ use crate::{
     caller::{self, Caller},
     feed::Feed,
     keys::Keys,
-    moment::Moments,
     registry::Registry,
     store::{Request, RequestKey, Seen, Store, Written},
 };
 use crumb_identity::Workload;
 use crumb_proto::Violations;
-use crumb_token::{Denial, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider, denial::Class};
+use crumb_token::{Clock, Denial, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider, denial::Class};
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Extensions;
 use uuid::Uuid;
@@ -39,7 +38,6 @@ use uuid::Uuid;
 const ANSWER_MAX: Duration = Duration::from_millis(950);
 
 /// Everything that requests share.
-#[derive(Debug)]
 pub struct Broker {
     pub(crate) workload: Workload,
     pub(crate) provider: IdentityProvider,
@@ -47,12 +45,18 @@ pub struct Broker {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) feed: Arc<Feed>,
-    pub(crate) moments: Moments,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) answers: Answers,
     /// How many requests are worked on at once, over all connections.
     pub(crate) in_flight: Semaphore,
     /// How many sessions one agent may have open.
     pub(crate) sessions_max: u32,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("store", &self.store).field("feed", &self.feed).finish_non_exhaustive()
+    }
 }
 
 /// Why a flow ends early.
@@ -143,7 +147,7 @@ impl Broker {
     /// Begins the record of a request.
     pub(crate) fn record(&self, asked: &Asked<'_>) -> Record {
         let id = RecordId::from_uuid(Uuid::now_v7());
-        let mut record = Record::new(id, self.moments.unix_ms(), asked.kind, self.registry.version());
+        let mut record = Record::new(id, self.clock.unix_ms(), asked.kind, self.registry.version());
         asked.request_id.clone_into(&mut record.request_id);
         record.request_id = crate::audit::cut(&record.request_id);
         record.peer = caller::claimed(asked.extensions).map(ToString::to_string).unwrap_or_default();

@@ -12,11 +12,10 @@
 
 use crate::{
     keys::Keys,
-    moment::Moments,
     store::{Beginning, PublicKey, Revocation},
 };
 use crumb_proto::{feed::to_what, wire};
-use crumb_token::Timestamp;
+use crumb_token::{Clock, Timestamp};
 use prost::Message as _;
 use std::{
     collections::BTreeMap,
@@ -43,7 +42,7 @@ pub struct Feed {
     head: Mutex<Head>,
     sender: broadcast::Sender<Signed>,
     keys: Arc<Keys>,
-    moments: Moments,
+    clock: Arc<dyn Clock>,
 }
 
 struct Head {
@@ -65,10 +64,10 @@ struct News {
 
 impl Feed {
     /// Begins with what the store knew.
-    pub fn new(beginning: Beginning, keys: Arc<Keys>, moments: Moments) -> Self {
+    pub fn new(beginning: Beginning, keys: Arc<Keys>, clock: Arc<dyn Clock>) -> Self {
         let revocations = beginning.revocations.into_iter().map(|r| (r.sequence, r)).collect();
         let head = Head { epoch: beginning.epoch, sequence: beginning.sequence, last_ms: 0, revocations, full: None };
-        Self { head: Mutex::new(head), sender: broadcast::Sender::new(LAG_MAX), keys, moments }
+        Self { head: Mutex::new(head), sender: broadcast::Sender::new(LAG_MAX), keys, clock }
     }
 
     /// Returns a full message, and everything that comes after it. `None` while no key may sign.
@@ -83,7 +82,7 @@ impl Feed {
     /// Sends a heartbeat, and forgets revocations that nothing alive can be under.
     pub fn beat(&self) {
         let mut head = self.head();
-        let now = self.moments.now().wall;
+        let now = self.clock.now().wall;
         head.revocations.retain(|_, revocation| now < revocation.until);
         self.send(&mut head, News::default());
     }
@@ -112,7 +111,7 @@ impl Feed {
     }
 
     fn sign(&self, head: &mut Head, news: News) -> Option<Signed> {
-        let now_ms = self.moments.unix_ms();
+        let now_ms = self.clock.unix_ms();
         let least_ms = if news.full { head.last_ms } else { head.last_ms.saturating_add(1) };
         head.last_ms = now_ms.max(least_ms);
         let message = wire::FeedMessage {

@@ -25,7 +25,6 @@ pub mod exchange;
 pub mod feed;
 pub mod grpc;
 pub mod keys;
-pub mod moment;
 pub mod process;
 pub mod registry;
 pub mod rights;

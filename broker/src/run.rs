@@ -9,7 +9,6 @@ use crate::{
     feed::{Feed, HEARTBEAT},
     grpc::{Door, Services, StreamLimits},
     keys::Keys,
-    moment::Moments,
     registry::{Registry, UnusableRegistry},
     rotation::{self, RotationError},
     serve,
@@ -88,6 +87,9 @@ pub enum RunError {
     /// A server ended.
     #[error("a server ended")]
     Serve(#[from] tonic::transport::Error),
+    /// A server ended without an error and without being asked to.
+    #[error("a server ended by itself")]
+    Ended,
     /// gRPC reflection does not take the descriptors of this build.
     #[error("the descriptors of crumb.v1 cannot be served")]
     Reflection,
@@ -101,12 +103,12 @@ pub enum RunError {
 pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Sender<Ready>) -> Result<(), RunError> {
     let registry = Registry::load(&config.registry_dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
-    let workload = Workload::connect(&config.workload_api, config.identity_wait).await?;
+    let workload = tokio::select! {
+        workload = Workload::connect(&config.workload_api, config.identity_wait) => workload?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let start = Uuid::now_v7();
-    let moments = Moments::new(Arc::clone(&clock), made_at_ms(start));
-    let record = Record::new(RecordId::from_uuid(start), moments.unix_ms(), Kind::BrokerStart, registry.version());
-    let broker = Arc::new(assemble(&config, registry, store, workload.clone(), moments, record).await?);
+    let broker = Arc::new(assemble(&config, registry, store, workload.clone(), Arc::clone(&clock)).await?);
     let listener = Listener::bind(config.listen, workload.clone(), Peers::TrustDomain, clock, Alpn::H2)
         .await
         .map_err(|source| RunError::Listen { addr: config.listen, source })?;
@@ -130,8 +132,10 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
     let _ = ready.send(Ready { addr, admin_socket: config.admin_socket, spiffe_id: workload.spiffe_id() });
     tracing::info!(%addr, registry = broker.registry.version(), "serving");
     let outcome = tokio::select! {
+        // First, since the servers end on the same call.
+        biased;
         () = shutdown.cancelled() => Ok(()),
-        Some(ended) = tasks.join_next() => ended.unwrap_or(Ok(())),
+        Some(ended) = tasks.join_next() => ended.unwrap_or(Ok(())).and(Err(RunError::Ended)),
     };
     stop.cancel();
     drain(tasks).await;
@@ -145,20 +149,21 @@ async fn assemble(
     registry: Registry,
     store: Arc<dyn Store>,
     workload: Workload,
-    moments: Moments,
-    mut record: Record,
+    clock: Arc<dyn Clock>,
 ) -> Result<Broker, RunError> {
     let found = workload.provider();
     let provider: Option<IdentityProvider> = found.parse().ok();
     let provider = provider.filter(|_| config.identity_provider.accepts(found));
     let provider = provider.ok_or_else(|| RunError::Provider(found.to_owned()))?;
+    let id = RecordId::from_uuid(Uuid::now_v7());
+    let mut record = Record::new(id, clock.unix_ms(), Kind::BrokerStart, registry.version());
     record.peer = workload.spiffe_id().to_string();
     record.allow();
-    let now = moments.now().wall;
+    let now = clock.now().wall;
     let beginning = store.begin(record, now).await?;
     let keys = Arc::new(Keys::new(config.key_rotation, beginning.keys.clone()));
     rotation::turn(&keys, store.as_ref(), now).await?;
-    let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), moments.clone()));
+    let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), Arc::clone(&clock)));
     Ok(Broker {
         workload,
         provider,
@@ -166,22 +171,16 @@ async fn assemble(
         store,
         keys,
         feed,
-        moments,
+        clock,
         answers: Answers::new(),
         in_flight: Semaphore::new(config.limits.in_flight),
         sessions_max: config.limits.sessions_per_agent,
     })
 }
 
-/// Returns the millisecond in which an identifier of version 7 was made: the finest that is known about the start.
-fn made_at_ms(id: Uuid) -> u64 {
-    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |at| at.to_unix());
-    seconds.saturating_mul(1000).saturating_add(u64::from(nanos) / 1_000_000)
-}
-
 /// Returns how long a connection may live, so that it is replaced well before the SVIDs at its ends run out.
 fn connection_age(workload: &Workload, broker: &Broker) -> Duration {
-    let now = broker.moments.now().wall;
+    let now = broker.clock.now().wall;
     let left = workload.svid_expires_at().map_or(Duration::ZERO, |end| end.since(now));
     (left / 3).clamp(CONNECTION_AGE_MIN, CONNECTION_AGE_MAX)
 }
@@ -208,7 +207,7 @@ async fn rotate(broker: Arc<Broker>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        match rotation::turn(&broker.keys, broker.store.as_ref(), broker.moments.now().wall).await {
+        match rotation::turn(&broker.keys, broker.store.as_ref(), broker.clock.now().wall).await {
             Ok(true) => broker.feed.announce_keys(),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "key rotation stands still"),

@@ -23,7 +23,7 @@ impl Broker {
     }
 
     async fn try_record(&self, wire: wire::RecordDecisionsRequest, extensions: &Extensions) -> Result<(), Refused> {
-        let caller = caller::attest(&self.workload, extensions, self.moments.now().wall)?;
+        let caller = caller::attest(&self.workload, extensions, self.clock.now().wall)?;
         let decisions = read(wire).map_err(Refused::Malformed)?;
         for decision in &decisions {
             let server = self.registry.tool_server(&decision.audience);

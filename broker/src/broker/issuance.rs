@@ -55,7 +55,7 @@ impl Broker {
         record: &mut Record,
         remembered: &mut Option<Request>,
     ) -> Result<Issued, Stop> {
-        let now = self.moments.now().wall;
+        let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
         let exchange = read(wire).map_err(Stop::Malformed)?;
         record.attest(exchange.process.as_ref());

@@ -59,7 +59,7 @@ impl Broker {
         record: &mut Record,
         remembered: &mut Option<Request>,
     ) -> Result<Opened, Stop> {
-        let now = self.moments.now().wall;
+        let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
         let opening = read(wire).map_err(Stop::Malformed)?;
         record.attest(opening.process.as_ref());
@@ -118,7 +118,7 @@ impl Broker {
         wire: &wire::CloseSessionRequest,
         record: &mut Record,
     ) -> Result<u64, Stop> {
-        let now = self.moments.now().wall;
+        let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
         let mut v = Violations::default();
         let id: Option<SessionId> = v.parse("session_id", &wire.session_id);

@@ -45,7 +45,7 @@ impl Listener {
             }
         };
         let broker = &self.services.broker;
-        match caller::attest(&broker.workload, &self.extensions, broker.moments.now().wall) {
+        match caller::attest(&broker.workload, &self.extensions, broker.clock.now().wall) {
             Ok(_) => Some(Ok(message)),
             Err(denial) => Some(Err(status::to_status(&denial))),
         }
@@ -59,7 +59,7 @@ impl FeedService for Services {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let refuse = |denial: Denial| status::to_status(&denial);
         let broker = &self.broker;
-        caller::attest(&broker.workload, request.extensions(), broker.moments.now().wall).map_err(refuse)?;
+        caller::attest(&broker.workload, request.extensions(), broker.clock.now().wall).map_err(refuse)?;
         let place = self.streams.clone().try_acquire_owned();
         let _place = place.map_err(|_| refuse(Denial::new(Reason::Overloaded)))?;
         let (full, messages) = broker.feed.listen().ok_or_else(|| refuse(Denial::new(Reason::StoreUnavailable)))?;

@@ -14,7 +14,7 @@ use tonic::{Extensions, Request, Response, Status, async_trait};
 impl Services {
     /// Any workload of the trust domain may read the registry, as long as its SVID holds.
     fn admit_reader(&self, extensions: &Extensions) -> Result<(), Status> {
-        let now = self.broker.moments.now().wall;
+        let now = self.broker.clock.now().wall;
         match self.door {
             Door::Admin => Ok(()),
             Door::Network => caller::attest(&self.broker.workload, extensions, now)
