@@ -3,7 +3,7 @@
 //! The provider attests: the broker is known by its executable, this process by its number. So this process is one
 //! workload, an agent.
 
-use crate::processes::binary;
+use crate::processes::{binary, copy_program};
 use crumb_dev_identity::{DevWorkloadApi, Entry, Selector, Settings};
 use crumb_identity::{SystemClock, Workload};
 use crumb_proto::wire::{
@@ -53,7 +53,7 @@ impl Site {
         let directory = tempfile::tempdir().expect("a directory");
         // A copy, so that a build that replaces the program meanwhile does not change who it is.
         let program = directory.path().join("crumb-broker");
-        fs::copy(built, &program).expect("it can be copied");
+        copy_program(&built, &program).expect("it can be copied");
         let settings = Settings::new(Arc::new(SystemClock::new()));
         let api = DevWorkloadApi::start(directory.path().join("api").join("api.sock"), settings).await;
         let api = api.expect("the provider starts");

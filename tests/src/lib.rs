@@ -5,6 +5,7 @@ pub mod broker_process;
 pub mod certificates;
 pub mod generated_tokens;
 pub mod handshake;
+pub mod measured;
 pub mod member;
 pub mod oracle;
 pub mod processes;

@@ -84,11 +84,24 @@ impl Site {
         let built = binary(name).with_context(|| format!("{name} is not built: cargo build --workspace"))?;
         let path = self.path(name);
         if !path.exists() {
-            fs::copy(built, &path)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+            copy_program(&built, &path)?;
         }
         Ok(path)
     }
+}
+
+/// Copies a program to where every user can run it.
+///
+/// With `cp`, not in this process: a descriptor that is open for writing here would be inherited by whatever another thread
+/// starts at that moment, and the kernel runs no program that somebody has open for writing.
+///
+/// # Errors
+///
+/// When it cannot be read, or the place cannot be written.
+pub fn copy_program(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let copied = Command::new("cp").arg("--").args([from, to]).status()?;
+    ensure!(copied.success(), "cp to {} ended with {copied}", to.display());
+    Ok(fs::set_permissions(to, fs::Permissions::from_mode(0o755))?)
 }
 
 /// One of our services, running. It ends when this is dropped.

@@ -14,6 +14,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::processes::copy_program;
+
 /// More than any answer takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -44,11 +46,7 @@ impl Stage {
     /// When the copy cannot be made.
     pub fn copy(&self, program: &str, name: &str) -> PathBuf {
         let copy = self.path(name);
-        // Not by us: a process that another test starts meanwhile would inherit the file, open for writing, and the kernel
-        // executes no such file.
-        let copied = std::process::Command::new("cp").arg(program).arg(&copy).status();
-        assert!(copied.expect("cp runs").success(), "{program} cannot be copied");
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        copy_program(Path::new(program), &copy).expect("the program can be copied");
         copy
     }
 

@@ -9,6 +9,7 @@ use crumb_tests::{
     broker::{AGENT_PATH, PATIENCE, Setup, TestBroker, exchange, opening, reason},
     certificates::issue::leaf_params,
     member::{Member, id, root, svid},
+    processes::copy_program,
     skip::skipped,
 };
 use rustix::process::geteuid;
@@ -200,7 +201,9 @@ async fn another_user_gets_nothing_at_the_admin_socket() {
     for path in [broker.path(""), directory.to_owned(), socket.clone()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("ours");
     }
-    let test = std::env::current_exe().expect("this test");
+    // A copy, since the build's own directory may be closed to other users.
+    let test = broker.path("another-user");
+    copy_program(&std::env::current_exe().expect("this test"), &test).expect("copied");
     let run = |uid: u32| {
         let mut command = Command::new(&test);
         command.args(["--exact", "another_user_asks"]).env(SOCKET, socket).uid(uid).gid(uid);

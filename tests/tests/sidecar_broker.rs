@@ -8,7 +8,7 @@ use crumb_sdk::{
 use crumb_tests::{
     broker::{FILES, Setup, TestBroker},
     member::{Member, svid},
-    processes::{Site, binary},
+    processes::{Site, binary, copy_program},
     sidecar::{Launch, PROGRAM, Sidecar, World, ask, grants, id, one_shot, opening, until},
     skip::skipped,
 };
@@ -136,7 +136,7 @@ async fn a_token_of_the_real_broker_verifies_until_its_session_is_closed() {
 async fn another_program_is_not_the_agent() {
     let Some(w) = Scene::set("sidecar: another program at the real broker").await else { return };
     let agent = w.site.path("agent");
-    std::fs::copy(env!("CARGO_BIN_EXE_sidecar_agent"), &agent).expect("it is built");
+    copy_program(std::path::Path::new(env!("CARGO_BIN_EXE_sidecar_agent")), &agent).expect("it is built");
     let said = one_shot(&agent, None, &[w.sidecar.socket.to_str().expect("ASCII"), "open"]).await;
     assert_eq!(said, "agent_process_mismatch");
 }

@@ -5,6 +5,7 @@
 
 use anyhow::Context;
 use crumb_tests::{
+    measured::measured,
     processes::{Service, Site, json_as, run_as},
     skip::skipped,
     spire::{self, Lifetimes, Spire},
@@ -278,11 +279,11 @@ async fn svids_and_authorities_rotate_under_calls_and_none_fails() -> anyhow::Re
     if let Ok(Err(e)) = ended {
         return Err(e);
     }
-    println!(
+    measured(format_args!(
         "{calls} calls in {} s under 10 s SVIDs and a 1 min CA; {retried} retried, {} failed",
         span.as_secs(),
         failed.len()
-    );
+    ));
     assert!(failed.is_empty(), "{failed:?}\n{}", house.sidecar.log());
     assert!(calls > 50, "only {calls} calls in {} s", span.as_secs());
     Ok(())

@@ -1,7 +1,7 @@
 //! `crumb demo` and `crumb dev`, as a newcomer runs them: the real binary, its exit code and what it writes.
 
 use anyhow::{Context, ensure};
-use crumb_tests::{processes::binary, skip::skipped};
+use crumb_tests::{measured::measured, processes::binary, skip::skipped};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -83,7 +83,10 @@ fn dev_makes_a_first_allowed_and_a_first_denied_call() -> anyhow::Result<()> {
     let ready: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(ready["allowed"].as_str().is_some_and(|s| s.contains("docs/readme.md")), "{ready}");
     ensure!(ready["denied"].as_str().is_some_and(|s| s.contains("outside_envelope")), "{ready}");
-    println!("crumb dev: ready after {} ms, both calls after {} ms", ready["ready_ms"], ready["first_calls_ms"]);
+    measured(format_args!(
+        "crumb dev: ready after {} ms, both calls after {} ms",
+        ready["ready_ms"], ready["first_calls_ms"]
+    ));
     Ok(())
 }
 

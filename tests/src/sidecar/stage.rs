@@ -1,7 +1,10 @@
 //! The world around a sidecar, and the requests that the tests make.
 
 use super::{broker::StandInBroker, tool_server::RecordingToolServer};
-use crate::{processes::Site, skip::skipped};
+use crate::{
+    processes::{Site, copy_program},
+    skip::skipped,
+};
 use crumb_dev_identity::{DevWorkloadApi, Entry, Selector, Settings, SocketMode};
 use crumb_identity::{Endpoint, SystemClock, Workload};
 use crumb_sdk::sidecar::{BeginTask, Open, Presenter};
@@ -79,10 +82,8 @@ impl Stage {
     ///
     /// When it cannot be copied.
     pub fn agent_program(&self, built: &str, name: &str) -> std::path::PathBuf {
-        use std::os::unix::fs::PermissionsExt as _;
         let copy = self.site.path(name);
-        std::fs::copy(Path::new(built), &copy).expect("the agent can be copied");
-        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        copy_program(Path::new(built), &copy).expect("the agent can be copied");
         copy
     }
 }

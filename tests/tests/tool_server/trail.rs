@@ -151,7 +151,7 @@ async fn a_call_that_cannot_be_recorded_is_refused() {
     let refused = time::timeout(PATIENCE, fill).await.expect("the queue is full at last");
     assert_eq!((refused.status, refused.refusal()), (503, Reason::AuditUnavailable));
     // The queue, and the batch that is on its way.
-    assert!(answered >= 2 && answered <= 4, "{answered}");
+    assert!((2..=4).contains(&answered), "{answered}");
     let refused =
         caller.send(Letter::grpc("Read").token(&token), frame(&ReadRequest { path: "docs/readme.md".into() })).await;
     assert_eq!(refused.grpc_refusal().reason, Reason::AuditUnavailable);
