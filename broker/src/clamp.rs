@@ -7,8 +7,9 @@ use std::time::Duration;
 pub const TTL_DEFAULT: Duration = Duration::from_secs(15 * 60);
 /// The longest that any token lives.
 pub const TTL_MAX: Duration = Duration::from_secs(60 * 60);
-/// The shortest life of a token that is of use: the least that a call token needs.
-pub const TTL_MIN: Duration = Duration::from_secs(5);
+/// The shortest life of a token that is of use: a second on its way, and one in which it can be presented. More would
+/// leave a gap before each renewal of an SVID that lives for seconds.
+pub const TTL_MIN: Duration = Duration::from_secs(2);
 /// How long a session lives when nobody says.
 pub const SESSION_DEFAULT: Duration = Duration::from_secs(60 * 60);
 /// The longest that any session lives: a working day.
@@ -29,14 +30,18 @@ pub struct TokenEnds {
     pub registration: Option<Timestamp>,
 }
 
-/// Returns the end of a token issued `now`: the earliest that anything sets. `None` when it would live for less than
-/// [`TTL_MIN`].
-pub fn token_end(now: Timestamp, ends: TokenEnds) -> Option<Timestamp> {
+/// Returns the end of a token issued `now`: the earliest that anything sets.
+///
+/// # Errors
+///
+/// How long it would live, when that is less than [`TTL_MIN`].
+pub fn token_end(now: Timestamp, ends: TokenEnds) -> Result<Timestamp, Duration> {
     let asked = if ends.asked.is_zero() { TTL_DEFAULT } else { ends.asked };
     let ttl = asked.min(TTL_MAX).min(ends.manifest_max.unwrap_or(TTL_MAX));
     let end = now.plus(ttl).min(ends.session).min(ends.svid);
     let end = ends.registration.map_or(end, |registration| end.min(registration));
-    (end.since(now) >= TTL_MIN).then_some(end)
+    let life = end.since(now);
+    if life < TTL_MIN { Err(life) } else { Ok(end) }
 }
 
 /// Returns the end of a session opened `now`, never past its parent's or the agent's registration.
@@ -63,7 +68,7 @@ mod tests {
     }
 
     fn life(ends: TokenEnds) -> Option<u64> {
-        token_end(NOW, ends).map(|end| end.since(NOW).as_secs())
+        token_end(NOW, ends).ok().map(|end| end.since(NOW).as_secs())
     }
 
     #[test]
@@ -81,8 +86,8 @@ mod tests {
     #[test]
     fn refuses_a_life_too_short_to_be_of_use() {
         let s = Duration::from_secs;
-        assert_eq!(life(TokenEnds { svid: NOW.plus(s(5)), ..ends() }), Some(5));
-        assert_eq!(life(TokenEnds { svid: NOW.plus(s(4)), ..ends() }), None);
+        assert_eq!(life(TokenEnds { svid: NOW.plus(s(2)), ..ends() }), Some(2));
+        assert_eq!(life(TokenEnds { svid: NOW.plus(s(1)), ..ends() }), None);
         assert_eq!(life(TokenEnds { session: Timestamp::from_unix_s(1), ..ends() }), None);
         assert_eq!(life(TokenEnds { asked: s(1), ..ends() }), None);
     }

@@ -123,9 +123,9 @@ fn end(inputs: &Inputs<'_>, session: &Session, agent: &Agent) -> Result<Timestam
         svid: inputs.caller.svid_expires_at,
         registration: agent.valid_until,
     };
-    clamp::token_end(inputs.now, ends).ok_or_else(|| {
+    clamp::token_end(inputs.now, ends).map_err(|life| {
         Denial::new(Reason::LifetimeTooShort)
-            .asked(format!("{} s", inputs.exchange.ttl.as_secs()))
+            .asked(format!("a token that would live for {} s", life.as_secs()))
             .by(format!("a token lives for {} s at least", clamp::TTL_MIN.as_secs()), "the broker")
     })
 }

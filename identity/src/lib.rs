@@ -27,7 +27,7 @@ mod stream;
 mod tls;
 mod workload;
 
-pub use channel::{cause_of, channel};
+pub use channel::{Channel, cause_of, channel};
 pub use clock::SystemClock;
 pub use connector::{ClientStream, ConnectError, Connector, RefusedByServer};
 pub use crumb_attestors::x509_svid::InvalidSvid;

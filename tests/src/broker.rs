@@ -245,32 +245,32 @@ pub struct Client {
     /// Its identity.
     pub member: Member,
     /// The way to the broker.
-    pub channel: Channel,
+    pub channel: crumb_identity::Channel,
 }
 
 impl Client {
     /// Returns its session client.
-    pub fn sessions(&self) -> SessionServiceClient<Channel> {
+    pub fn sessions(&self) -> SessionServiceClient<crumb_identity::Channel> {
         SessionServiceClient::new(self.channel.clone())
     }
 
     /// Returns its token client.
-    pub fn tokens(&self) -> TokenServiceClient<Channel> {
+    pub fn tokens(&self) -> TokenServiceClient<crumb_identity::Channel> {
         TokenServiceClient::new(self.channel.clone())
     }
 
     /// Returns its feed client.
-    pub fn feed(&self) -> FeedServiceClient<Channel> {
+    pub fn feed(&self) -> FeedServiceClient<crumb_identity::Channel> {
         FeedServiceClient::new(self.channel.clone())
     }
 
     /// Returns its registry client.
-    pub fn registry(&self) -> RegistryServiceClient<Channel> {
+    pub fn registry(&self) -> RegistryServiceClient<crumb_identity::Channel> {
         RegistryServiceClient::new(self.channel.clone())
     }
 
     /// Returns its audit client.
-    pub fn audit(&self) -> AuditServiceClient<Channel> {
+    pub fn audit(&self) -> AuditServiceClient<crumb_identity::Channel> {
         AuditServiceClient::new(self.channel.clone())
     }
 

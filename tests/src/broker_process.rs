@@ -5,7 +5,7 @@
 
 use crate::processes::{binary, copy_program};
 use crumb_dev_identity::{DevWorkloadApi, Entry, Selector, Settings};
-use crumb_identity::{SystemClock, Workload};
+use crumb_identity::{Channel, SystemClock, Workload};
 use crumb_proto::wire::{
     ExchangeRequest, ExchangeResponse, session_service_client::SessionServiceClient,
     token_service_client::TokenServiceClient,
@@ -23,7 +23,7 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
 /// More than a start takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -24,12 +24,25 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
-use tonic::{Code, transport::Endpoint};
+use tonic::{
+    Code,
+    body::Body,
+    codegen::{Service, http},
+    transport::{Endpoint, Error},
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
+
+/// A way to the broker: over mTLS, or over the admin socket.
+trait Door: Service<http::Request<Body>, Response = http::Response<Body>, Error = Error, Future: Send> + Send {}
+
+impl<D> Door for D where
+    D: Service<http::Request<Body>, Response = http::Response<Body>, Error = Error, Future: Send> + Send
+{
+}
 
 #[tokio::test]
 async fn a_broker_that_was_promised_another_identity_provider_does_not_start() {
@@ -53,28 +66,34 @@ async fn a_broker_does_not_take_what_another_one_uses() {
 async fn the_registry_is_told_to_workloads_and_operators() {
     let broker = TestBroker::start().await;
     let client = broker.client(AGENT_PATH).await;
-    for mut registry in [client.registry(), RegistryServiceClient::new(broker.admin())] {
-        let agents = registry.list_agents(ListAgentsRequest {}).await.expect("agents").into_inner().agents;
-        let names: Vec<_> = agents.iter().map(|agent| agent.name.as_str()).collect();
-        assert_eq!(names, ["brief-bot", "expired-bot", "host-bot", "research-bot"]);
-        assert_eq!(agents[1].valid_until, 1_580_515_200, "2020-02-01T00:00:00Z");
-        assert_eq!(agents[2].sidecars, ["spiffe://a.test/sidecar/host-1"]);
-        let servers = registry.list_tool_servers(ListToolServersRequest {}).await.expect("tool servers").into_inner();
-        let risks: Vec<_> = servers.tool_servers[1].tools.iter().map(|tool| tool.risk.as_str()).collect();
-        assert_eq!((servers.tool_servers[1].name.as_str(), risks), ("files", vec!["high", "low", "medium"]));
-    }
+    is_told_the_registry(client.registry()).await;
+    is_told_the_registry(RegistryServiceClient::new(broker.admin())).await;
+}
+
+async fn is_told_the_registry<D: Door>(mut registry: RegistryServiceClient<D>) {
+    let agents = registry.list_agents(ListAgentsRequest {}).await.expect("agents").into_inner().agents;
+    let names: Vec<_> = agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["brief-bot", "expired-bot", "host-bot", "research-bot"]);
+    assert_eq!(agents[1].valid_until, 1_580_515_200, "2020-02-01T00:00:00Z");
+    assert_eq!(agents[2].sidecars, ["spiffe://a.test/sidecar/host-1"]);
+    let servers = registry.list_tool_servers(ListToolServersRequest {}).await.expect("tool servers").into_inner();
+    let risks: Vec<_> = servers.tool_servers[1].tools.iter().map(|tool| tool.risk.as_str()).collect();
+    assert_eq!((servers.tool_servers[1].name.as_str(), risks), ("files", vec!["high", "low", "medium"]));
 }
 
 #[tokio::test]
 async fn health_is_served_at_both_doors() {
     let broker = TestBroker::start().await;
     let client = broker.client("/somebody").await;
-    for channel in [client.channel.clone(), broker.admin()] {
-        for service in ["", "crumb.v1.TokenService"] {
-            let request = HealthCheckRequest { service: service.into() };
-            let answer = HealthClient::new(channel.clone()).check(request).await.expect("an answer");
-            assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
-        }
+    is_serving(HealthClient::new(client.channel.clone())).await;
+    is_serving(HealthClient::new(broker.admin())).await;
+}
+
+async fn is_serving<D: Door>(mut health: HealthClient<D>) {
+    for service in ["", "crumb.v1.TokenService"] {
+        let request = HealthCheckRequest { service: service.into() };
+        let answer = health.check(request).await.expect("an answer");
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
     }
 }
 

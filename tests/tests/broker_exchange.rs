@@ -210,7 +210,7 @@ async fn a_token_ends_with_whatever_ends_first() {
     assert!(claims.expires_at.since(claims.issued_at).as_secs() <= 20, "the session's end");
 
     request.request_id = request_id();
-    request.lifetime_s = 3;
+    request.lifetime_s = 1;
     let shorter = brief.open(request).await.expect("a session");
     assert_eq!(reason(brief.exchange(exchange(&shorter)).await), "lifetime_too_short");
 }

@@ -7,14 +7,16 @@ use std::{
 };
 
 use crumb_dev_identity::wire::{X509svid, X509svidRequest, X509svidResponse};
-use crumb_identity::{Alpn, Endpoint, Listener, NoIdentity, PeerSvid, Peers, SystemClock, Workload, cause_of, channel};
+use crumb_identity::{
+    Alpn, Channel, Endpoint, Listener, NoIdentity, PeerSvid, Peers, SystemClock, Workload, cause_of, channel,
+};
 use crumb_tests::{
     certificates::issue::leaf_params,
     handshake::PATIENCE,
     member::{Member, id, pair, root, svid},
     workload_api::ScriptedWorkloadApi,
 };
-use crumb_token::{Clock, SpiffeId};
+use crumb_token::SpiffeId;
 use tokio::{task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -22,7 +24,7 @@ use tonic::{
     body::Body,
     codegen::{BoxFuture, Service, http},
     server::{NamedService, UnaryService},
-    transport::{Channel, Server},
+    transport::Server,
 };
 
 /// Says who called; borrows the messages of the Workload API.
@@ -117,31 +119,26 @@ async fn a_handler_sees_who_calls() {
 }
 
 #[tokio::test]
-async fn a_channel_dials_again_with_its_new_svid_when_the_old_one_ends() {
+async fn a_channel_calls_with_the_newest_svid_and_no_call_fails() {
     let root = root("root");
     let (server, client) = pair(&root, "/server").await;
-    let mut brief = leaf_params(id("/client").as_str());
-    brief.not_after = ::time::OffsetDateTime::now_utc() + ::time::Duration::seconds(6);
-    client.renew(&root.leaf(&brief), &[&root]).await;
     let running = serve(&server, Peers::TrustDomain).await;
     let channel = channel(&client.workload, running.target.as_str(), id("/server"));
-    let first = call(&channel).await.expect("an answer").hint;
-    let end = client.workload.svid_expires_at().expect("an SVID");
-    client.renew(&svid(&root, "/client"), &[&root]).await;
-    assert_eq!(call(&channel).await.expect("an answer").hint, first, "the connection lives on");
-    let mut failed = 0;
-    let later = async {
-        loop {
-            match call(&channel).await {
-                Ok(seen) if seen.hint != first => return,
-                Ok(_) => assert!(SystemClock::new().now().wall <= end, "served past the end of the SVID"),
-                Err(_) => failed += 1,
-            }
-            tokio::task::yield_now().await;
+    let mut before = call(&channel).await.expect("an answer").hint;
+    assert_eq!(call(&channel).await.expect("an answer").hint, before, "one connection while the SVID stays");
+    for life_s in [300, 200, 100] {
+        let mut params = leaf_params(id("/client").as_str());
+        params.not_after = ::time::OffsetDateTime::now_utc() + ::time::Duration::seconds(life_s);
+        client.renew(&root.leaf(&params), &[&root]).await;
+        let calls = (0..16).map(|_| call(&channel));
+        for seen in futures::future::join_all(calls).await {
+            assert_ne!(seen.expect("an answer").hint, before, "judged by an SVID that was let go");
         }
-    };
-    time::timeout(PATIENCE, later).await.expect("dials again");
-    assert!(failed <= 1, "{failed} calls failed; only the one that was under way may");
+        before = call(&channel).await.expect("an answer").hint;
+    }
+    client.withdraw().await;
+    let status = call(&channel).await.expect_err("refused");
+    assert!(cause_of(&status).expect("a cause").contains("has no SVID"), "{status:?}");
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ fn the_first_rule_that_is_broken_answers() {
         ("outside_envelope", &ask("b/x"), &good, &me, NOW),
         ("outside_envelope", &ask("*"), &good, &me, NOW),
         ("agent_not_spoken_for", &for_other, &good, &me, NOW),
-        ("lifetime_too_short", &ask("a/x"), &good, &me, Timestamp::from_unix_s(late.as_unix_s() - 4)),
+        ("lifetime_too_short", &ask("a/x"), &good, &me, Timestamp::from_unix_s(late.as_unix_s() - 1)),
     ];
     for (code, exchange, session, caller, now) in table {
         let denial = decided(exchange, session, caller, *now).expect_err(code);

@@ -19,14 +19,14 @@ use crate::{
     backoff::Backoff,
     failure::{CallFailed, Party, is_passing},
 };
-use crumb_identity::Workload;
+use crumb_identity::{Channel, Workload};
 use crumb_proto::wire::{
     self, audit_service_client::AuditServiceClient, registry_service_client::RegistryServiceClient,
     session_service_client::SessionServiceClient, token_service_client::TokenServiceClient,
 };
 use crumb_token::{RequestId, SessionId, SpiffeId};
 use std::{future::Future, time::Duration};
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 use uuid::Uuid;
 
 /// How long one call may take, all attempts together: the time that a person is willing to look at a prompt.

@@ -9,13 +9,14 @@ mod decode;
 pub use decode::{Unreadable, decode};
 
 use crate::backoff::Backoff;
+use crumb_identity::Channel;
 use crumb_proto::wire::{SignedFeedMessage, WatchRequest, feed_service_client::FeedServiceClient};
 use crumb_token::{Clock, KeyId};
 use crumb_verifier::{FeedRefused, Verifier, feed::Signed};
 use std::{error::Error, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
 /// How long the feed may be silent before we watch anew: a few lost heartbeats, and well before a verifier is stale.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
