@@ -120,7 +120,14 @@ struct Publisher(Arc<Shared>);
 
 impl Publisher {
     fn publish(&self, source: &X509Source) {
-        self.swap(self.0.snapshot.load().next(&source.state()));
+        let before = self.0.snapshot.load();
+        let next = before.next(&source.state());
+        let end = |snapshot: &Snapshot| snapshot.own.as_ref().map(|own| own.not_after);
+        if let Some(not_after) = end(&next).filter(|_| end(&next) != end(&before)) {
+            let left_s = not_after.since(self.0.clock.now().wall).as_secs();
+            tracing::info!(id = %next.id, left_s, "the SVID was renewed");
+        }
+        self.swap(next);
     }
 
     fn swap(&self, next: Snapshot) {
