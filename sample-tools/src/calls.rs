@@ -54,8 +54,7 @@ pub(crate) fn path_in(ask: &Ask) -> Option<&str> {
 
 /// Returns the query that was asked for.
 pub(crate) fn query_in(ask: &Ask) -> Option<&str> {
-    let name = "query".parse().ok()?;
-    match ask.args.get(&name)? {
+    match ask.args.get("query")? {
         Scalar::Text(text) => Some(text),
         Scalar::Int(_) | Scalar::Bool(_) => None,
     }

@@ -65,7 +65,7 @@ impl Args {
     }
 
     /// Returns the value of `name`.
-    pub fn get(&self, name: &ArgName) -> Option<&Scalar> {
+    pub fn get(&self, name: &str) -> Option<&Scalar> {
         self.0.get(name)
     }
 

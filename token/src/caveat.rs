@@ -33,7 +33,7 @@ pub enum ArgRule {
 impl ArgRule {
     /// Says whether `name`'s value in `args` passes.
     pub fn holds(&self, name: &ArgName, args: &Args) -> bool {
-        let Some(value) = args.get(name) else { return false };
+        let Some(value) = args.get(name.as_str()) else { return false };
         match (self, value) {
             (Self::Is(wanted), got) => wanted == got,
             (Self::OneOf(set), Scalar::Text(got)) => set.contains(got),

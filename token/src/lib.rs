@@ -16,9 +16,12 @@ pub mod args;
 pub mod ask;
 pub mod attenuate;
 pub mod audience;
+mod authority;
 pub mod caveat;
 pub mod claims;
+pub mod contents;
 pub mod denial;
+pub mod envelope;
 #[cfg(test)]
 mod fixture;
 pub mod grant;

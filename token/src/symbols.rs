@@ -3,43 +3,52 @@
 //! Apart from [`crate::shape`], which says what a block may say; here is only how it is spelled.
 
 use biscuit_auth::{datalog::SymbolTable, format::schema};
+use indexmap::IndexSet;
 use schema::{op::Content as OpContent, term::Content};
 use std::collections::HashSet;
 
 /// Where the symbols of a token begin; below are the ones every Biscuit implementation knows.
 const OFFSET: u64 = 1024;
 
-/// The symbol table of a token while its blocks are read, in order.
+/// The texts of the blocks that were read, in the order of their numbers. Later blocks use them too.
+#[derive(Clone, Debug, Default)]
+pub struct Texts(IndexSet<Box<str>>);
+
+impl Texts {
+    /// Adds the texts of a block whose [`Symbols`] were read.
+    pub fn add(&mut self, block: &schema::Block) {
+        self.0.extend(block.symbols.iter().map(|text| Box::from(text.as_str())));
+    }
+}
+
+/// What the numbers in one block mean.
 #[derive(Debug)]
 pub struct Symbols<'a> {
     known: SymbolTable,
-    table: Vec<&'a str>,
-    seen: HashSet<&'a str>,
+    earlier: &'a Texts,
+    own: &'a [String],
 }
 
 impl<'a> Symbols<'a> {
-    /// Begins with the symbols that every implementation knows.
-    pub fn new() -> Self {
-        Self { known: SymbolTable::new(), table: Vec::new(), seen: HashSet::new() }
-    }
-
-    /// Adds a block's own symbols, which later blocks can use too; `None` when one is there already, since Biscuit
-    /// gives each text one number.
-    pub fn extend(&mut self, block: &'a schema::Block) -> Option<()> {
-        for symbol in &block.symbols {
-            if self.known.get(symbol).is_some() || !self.seen.insert(symbol) {
-                return None;
-            }
-            self.table.push(symbol);
-        }
-        Some(())
+    /// Reads the symbols of `block`, which comes after those that gave `earlier`; `None` when one is there already, since
+    /// Biscuit gives each text one number.
+    pub fn read(earlier: &'a Texts, block: &'a schema::Block) -> Option<Self> {
+        let (known, own) = (SymbolTable::new(), &block.symbols[..]);
+        let mut seen = HashSet::with_capacity(own.len());
+        let new = |text: &'a String| {
+            known.get(text).is_none() && !earlier.0.contains(text.as_str()) && seen.insert(text.as_str())
+        };
+        own.iter().all(new).then_some(())?;
+        Some(Self { known, earlier, own })
     }
 
     /// Returns the text of a symbol.
     pub fn resolve(&self, index: u64) -> Option<&str> {
-        match index.checked_sub(OFFSET) {
-            None => self.known.get_symbol(index),
-            Some(i) => self.table.get(usize::try_from(i).ok()?).copied(),
+        let Some(index) = index.checked_sub(OFFSET) else { return self.known.get_symbol(index) };
+        let index = usize::try_from(index).ok()?;
+        match index.checked_sub(self.earlier.0.len()) {
+            None => self.earlier.0.get_index(index).map(|text| &**text),
+            Some(own) => self.own.get(own).map(String::as_str),
         }
     }
 
@@ -83,12 +92,6 @@ impl<'a> Symbols<'a> {
             }),
             OpContent::Unary(_) | OpContent::Binary(_) | OpContent::Closure(_) => None,
         }
-    }
-}
-
-impl Default for Symbols<'_> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

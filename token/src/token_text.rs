@@ -22,11 +22,7 @@ impl TokenText {
     ///
     /// [`Reason::TokenMissing`] when empty, [`Reason::TokenTooLarge`] past [`Self::LEN_MAX`].
     pub fn from_presented(text: &str) -> Result<Self, Reason> {
-        match text.len() {
-            0 => Err(Reason::TokenMissing),
-            n if n > Self::LEN_MAX => Err(Reason::TokenTooLarge),
-            _ => Ok(Self(Zeroizing::new(text.to_owned()))),
-        }
+        Presented::new(text).map(|Presented(text)| Self(Zeroizing::new(text.to_owned())))
     }
 
     /// Writes token bytes as text.
@@ -45,7 +41,52 @@ impl TokenText {
     ///
     /// [`Reason::TokenMalformed`] when the text is not canonical base64url without padding.
     pub fn decode(&self) -> Result<Zeroizing<Vec<u8>>, Reason> {
-        URL_SAFE_NO_PAD.decode(self.0.as_bytes()).map(Zeroizing::new).map_err(|_| Reason::TokenMalformed)
+        Presented::from(self).decode()
+    }
+}
+
+/// A token as it was received: a borrowed [`TokenText`], for whoever only looks at it.
+#[derive(Clone, Copy)]
+pub struct Presented<'a>(&'a str);
+
+impl<'a> Presented<'a> {
+    /// Takes a text that somebody presented.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenText::from_presented`].
+    pub fn new(text: &'a str) -> Result<Self, Reason> {
+        match text.len() {
+            0 => Err(Reason::TokenMissing),
+            n if n > TokenText::LEN_MAX => Err(Reason::TokenTooLarge),
+            _ => Ok(Self(text)),
+        }
+    }
+
+    /// Returns the text's bytes: the secret itself.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0.as_bytes()
+    }
+
+    /// Returns the token's bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenMalformed`] when the text is not canonical base64url without padding.
+    pub fn decode(self) -> Result<Zeroizing<Vec<u8>>, Reason> {
+        URL_SAFE_NO_PAD.decode(self.0).map(Zeroizing::new).map_err(|_| Reason::TokenMalformed)
+    }
+}
+
+impl<'a> From<&'a TokenText> for Presented<'a> {
+    fn from(token: &'a TokenText) -> Self {
+        Self(&token.0)
+    }
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Presented({} bytes)", self.0.len())
     }
 }
 

@@ -1,9 +1,10 @@
-//! The rules that depend on the call: grants and caveats, decided natively.
+//! The rules that depend on the call, grants and caveats, in their plain form: which of them says no, and who wrote it.
 //!
-//! Biscuit's own Datalog evaluator is the oracle that a differential test compares this with; it does not run here, since
-//! its limits do not stop a hostile token.
+//! [`crate::program`] decides every call; this is asked only when the answer is no, and has to agree. Biscuit's own Datalog
+//! evaluator is the oracle that a differential test compares both with; it does not run here, since its limits do not stop a
+//! hostile token.
 
-use crumb_token::{Ask, Audience, Caveat, Claims, Denial, Grant, Reason, SpiffeId, Timestamp, parse::Unverified};
+use crumb_token::{Ask, Audience, Caveat, Claims, Denial, Grant, Reason, SpiffeId, Timestamp};
 
 /// Who wrote the authority block and signs revocations.
 pub(crate) const BROKER: &str = "the broker";
@@ -17,6 +18,13 @@ pub(crate) struct Call<'a> {
     pub(crate) time: Timestamp,
 }
 
+/// The rules of one token.
+pub(crate) struct Rules<'a> {
+    pub(crate) claims: &'a Claims,
+    /// The caveats of each appended block, in order.
+    pub(crate) blocks: Vec<&'a [Caveat]>,
+}
+
 /// Returns the denial of the rule in block `block` (0 is the authority block) that `name` names.
 pub(crate) fn broken(reason: Reason, block: usize, name: &str) -> Denial {
     match block {
@@ -26,15 +34,13 @@ pub(crate) fn broken(reason: Reason, block: usize, name: &str) -> Denial {
 }
 
 /// Holds the call to the token's end: the earliest of all blocks, named by the first block that has passed it.
-pub(crate) fn check_expiry(token: &Unverified, time: Timestamp) -> Result<(), Denial> {
+pub(crate) fn check_expiry(rules: &Rules<'_>, time: Timestamp) -> Result<(), Denial> {
     let ended = |at: &Timestamp| time >= *at;
-    if ended(&token.claims().expires_at) {
+    if ended(&rules.claims.expires_at) {
         return Err(broken(Reason::TokenExpired, 0, "expiry"));
     }
-    let block = token
-        .blocks()
-        .iter()
-        .position(|caveats| caveats.iter().any(|c| matches!(c, Caveat::ExpiresAt(at) if ended(at))));
+    let block =
+        rules.blocks.iter().position(|caveats| caveats.iter().any(|c| matches!(c, Caveat::ExpiresAt(at) if ended(at))));
     block.map_or(Ok(()), |i| Err(broken(Reason::TokenExpired, i + 1, "expiry")))
 }
 
@@ -65,9 +71,9 @@ fn check_grants(claims: &Claims, ask: &Ask) -> Result<(), Denial> {
 }
 
 /// Holds the call to every caveat of every appended block, in order. Nonces are left to [`crate::nonces`].
-pub(crate) fn check_caveats(token: &Unverified, call: &Call<'_>) -> Result<(), Denial> {
-    for (i, caveats) in token.blocks().iter().enumerate() {
-        for caveat in caveats {
+pub(crate) fn check_caveats(rules: &Rules<'_>, call: &Call<'_>) -> Result<(), Denial> {
+    for (i, caveats) in rules.blocks.iter().enumerate() {
+        for caveat in *caveats {
             if !holds(caveat, call) {
                 let (reason, name) = describe(caveat);
                 return Err(broken(reason, i + 1, &name));

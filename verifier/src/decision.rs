@@ -1,6 +1,8 @@
 //! The answer to one call. Only this crate can make a [`Verified`], so having one is proof that a call was allowed.
 
-use crumb_token::{Caveat, Claims, Denial, KeyId, Timestamp, parse::Unverified};
+use crate::{authentic::Authentic, table::Found};
+use crumb_token::{Caveat, Claims, Denial, KeyId, Timestamp};
+use std::{fmt, sync::Arc};
 
 /// Whether one call is allowed. Exhaustive on purpose: whoever asks handles both.
 #[derive(Clone, Debug)]
@@ -8,7 +10,7 @@ pub enum Decision {
     /// Go on.
     Allowed(Verified),
     /// Do not.
-    Denied(Refused),
+    Denied(Box<Refused>),
 }
 
 impl Decision {
@@ -22,7 +24,7 @@ impl Decision {
     /// # Errors
     ///
     /// [`Refused`], when the call was denied.
-    pub fn into_result(self) -> Result<Verified, Refused> {
+    pub fn into_result(self) -> Result<Verified, Box<Refused>> {
         match self {
             Self::Allowed(verified) => Ok(verified),
             Self::Denied(refused) => Err(refused),
@@ -31,43 +33,72 @@ impl Decision {
 }
 
 /// A token that was checked, in full, for one call. It says nothing about the next call.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    key_id: KeyId,
-    claims: Box<Claims>,
-    caveats: Vec<Vec<Caveat>>,
-    expires_at: Timestamp,
+pub struct Verified(Hold);
+
+/// How the token is kept: in the table's own place, which costs nothing, or with a count of its own.
+enum Hold {
+    Found(Found<Authentic>),
+    Own(Arc<Authentic>),
 }
 
 impl Verified {
-    /// Keeps what is worth knowing of the token, and not its bytes: those are a secret.
-    pub(crate) fn new(token: &Unverified) -> Self {
-        Self {
-            key_id: token.key_id(),
-            claims: Box::new(token.claims().clone()),
-            caveats: token.blocks().to_vec(),
-            expires_at: token.expires_at(),
+    pub(crate) fn found(found: Found<Authentic>) -> Self {
+        Self(Hold::Found(found))
+    }
+
+    pub(crate) fn new(token: Arc<Authentic>) -> Self {
+        Self(Hold::Own(token))
+    }
+
+    fn token(&self) -> &Authentic {
+        match &self.0 {
+            Hold::Found(found) => found,
+            Hold::Own(token) => token,
+        }
+    }
+
+    /// Returns the same, for whoever keeps it for as long as a call takes. A few may be kept without, in each thread.
+    #[must_use]
+    pub fn keep(self) -> Self {
+        match &self.0 {
+            Hold::Found(found) => found.share().map_or(self, Self::new),
+            Hold::Own(_) => self,
         }
     }
 
     /// Returns what the broker said: who acts, in which session, on whose behalf, and what is granted.
     pub fn claims(&self) -> &Claims {
-        &self.claims
+        self.token().claims()
     }
 
     /// Returns the earliest end that any block sets.
     pub fn expires_at(&self) -> Timestamp {
-        self.expires_at
+        self.token().expires_at
     }
 
-    /// Returns the caveats of each appended block, in order.
-    pub fn caveats(&self) -> &[Vec<Caveat>] {
-        &self.caveats
+    /// Walks the caveats of each appended block, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = &[Caveat]> {
+        self.token().blocks()
     }
 
     /// Returns the broker's key that signed it.
     pub fn key_id(&self) -> KeyId {
-        self.key_id
+        self.token().root.id
+    }
+}
+
+impl Clone for Verified {
+    fn clone(&self) -> Self {
+        match &self.0 {
+            Hold::Found(found) => found.share().map_or_else(|| unreachable!("an empty place is not found"), Self::new),
+            Hold::Own(token) => Self::new(Arc::clone(token)),
+        }
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Verified({}, until {:?})", self.claims().token, self.expires_at())
     }
 }
 

@@ -147,5 +147,5 @@ pub(crate) fn allowed(decision: Decision) -> Verified {
 pub(crate) fn denied(decision: Decision, reason: Reason) -> Refused {
     let refused = decision.into_result().expect_err("denied");
     assert_eq!(refused.denial.reason, reason, "{refused:?}");
-    refused
+    *refused
 }

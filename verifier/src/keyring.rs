@@ -1,42 +1,29 @@
 //! The broker's signing keys: which are known, since when and until when.
 
+use crate::ed25519;
 use crate::feed::{FeedRefused, Key};
-use biscuit_auth::{PublicKey, builder::Algorithm};
 use crumb_token::{KeyId, Timestamp};
-use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::HashMap;
 
-/// A key, ready for both of its uses: the signatures of tokens, and of feed messages.
+/// A key, and when it may have signed: tokens and feed messages both.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    public: [u8; 32],
-    pub(crate) tokens: PublicKey,
-    messages: VerifyingKey,
+    pub(crate) key: ed25519::Key,
     not_before: Timestamp,
     not_after: Timestamp,
 }
 
 impl Known {
     fn read(key: &Key) -> Result<Self, FeedRefused> {
-        let invalid = FeedRefused::InvalidKey(key.id);
-        let tokens = PublicKey::from_bytes(&key.public, Algorithm::Ed25519).map_err(|_| invalid)?;
-        let messages = VerifyingKey::from_bytes(&key.public).map_err(|_| invalid)?;
-        // A key of small order verifies signatures that nobody made.
-        if messages.is_weak() || key.not_after < key.not_before {
-            return Err(invalid);
-        }
         let (not_before, not_after) = (key.not_before, key.not_after);
-        Ok(Self { public: key.public, tokens, messages, not_before, not_after })
+        let ready = ed25519::Key::read(&key.public).filter(|_| not_before <= not_after);
+        let key = ready.ok_or(FeedRefused::InvalidKey(key.id))?;
+        Ok(Self { key, not_before, not_after })
     }
 
     /// Says whether the key may have signed something at `at`.
     pub(crate) fn in_force(&self, at: Timestamp) -> bool {
         (self.not_before..=self.not_after).contains(&at)
-    }
-
-    /// Says whether `signature` over `message` is by this key.
-    pub(crate) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature).is_ok_and(|s| self.messages.verify_strict(message, &s).is_ok())
     }
 }
 
@@ -66,7 +53,7 @@ impl Keyring {
         for key in keys {
             let known = Known::read(key)?;
             let before = ring.0.insert(key.id, known);
-            if before.is_some_and(|b| b.public != key.public) {
+            if before.is_some_and(|b| *b.key.as_bytes() != key.public) {
                 return Err(FeedRefused::InvalidKey(key.id));
             }
             if ring.0.len() > max {

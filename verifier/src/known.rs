@@ -4,11 +4,14 @@
 
 use crate::{
     Limits,
+    authentic::Root,
+    conditions::BROKER,
+    ed25519::Key,
     feed::{CONTEXT, FeedRefused, Freshness, Message, Signed},
     keyring::Keyring,
     revoked::Revoked,
 };
-use crumb_token::{Now, Timestamp};
+use crumb_token::{Claims, Denial, KeyId, Now, Reason, Timestamp};
 use std::{sync::Arc, time::Duration};
 
 /// Keys and revocations. Changes seldom, so heartbeats share it.
@@ -16,6 +19,54 @@ use std::{sync::Arc, time::Duration};
 pub(crate) struct Facts {
     pub(crate) keys: Keyring,
     pub(crate) revoked: Revoked,
+}
+
+impl Facts {
+    /// Returns the root key of a token with these claims, when it is in force and not revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenRevoked`] or [`Reason::KeyUnknown`].
+    pub(crate) fn key(&self, id: KeyId, claims: &Claims) -> Result<&Key, Denial> {
+        // Whoever has a revoked key can sign anything, so what such a token says is not even worth recording.
+        if self.revoked.has_key(id) {
+            return Err(Denial::new(Reason::TokenRevoked).by("revocation of the key", BROKER));
+        }
+        let key = self.keys.get(id).filter(|known| known.in_force(claims.issued_at));
+        key.map(|known| &known.key).ok_or_else(|| Denial::new(Reason::KeyUnknown).by("signing keys", BROKER))
+    }
+
+    /// Says whether the number still has that key.
+    pub(crate) fn names(&self, root: Root) -> bool {
+        self.keys.get(root.id).is_some_and(|known| *known.key.as_bytes() == root.public)
+    }
+
+    /// Holds a token that was authentic once against the keys as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::key`].
+    pub(crate) fn check_root(&self, root: Root, claims: &Claims) -> Result<(), Denial> {
+        let key = self.key(root.id, claims)?;
+        let same = *key.as_bytes() == root.public;
+        if same { Ok(()) } else { Err(Denial::new(Reason::KeyUnknown).by("signing keys", BROKER)) }
+    }
+
+    /// Holds a token against the revocations of itself, its session and its agent.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenRevoked`].
+    pub(crate) fn check_revoked(&self, claims: &Claims) -> Result<(), Denial> {
+        self.revoked.ends(claims).map_or(Ok(()), |what| {
+            Err(Denial::new(Reason::TokenRevoked).by(format_args!("revocation of the {what}"), BROKER))
+        })
+    }
+
+    /// Says whether the keys and revocations leave a token alive.
+    pub(crate) fn vouch_for(&self, root: Root, claims: &Claims) -> bool {
+        self.check_root(root, claims).is_ok() && self.check_revoked(claims).is_ok()
+    }
 }
 
 /// Everything known at one moment; readers take it as a whole.
@@ -112,6 +163,11 @@ impl Known {
         }
     }
 
+    /// Returns until when this is fresh enough to decide by; `None` when something is known to be missing.
+    pub(crate) fn fresh_until(&self, limits: &Limits) -> Option<Duration> {
+        self.in_step.then(|| self.heard.saturating_add(limits.stale_after))
+    }
+
     /// Returns the moment before which what has ended may be forgotten.
     pub(crate) fn horizon(&self, limits: &Limits) -> Timestamp {
         horizon(self.signed_ms, limits)
@@ -183,7 +239,7 @@ fn check_signature(facts: &Facts, signed: &Signed<'_>, message: &Message) -> Res
         return Err(FeedRefused::SignerNotInForce(id));
     }
     let payload = [CONTEXT, signed.bytes].concat();
-    if key.signed(&payload, signed.signature) { Ok(()) } else { Err(FeedRefused::Signature(id)) }
+    if key.key.signed(&payload, signed.signature) { Ok(()) } else { Err(FeedRefused::Signature(id)) }
 }
 
 /// The verifier's clock is in whole seconds, so the broker's is compared with that whole second.

@@ -12,19 +12,33 @@
 //! - The path of a decision takes no lock, but for the nonces of single-use tokens.
 //! - No clock, file, environment, socket, async runtime or randomness.
 
+mod authentic;
+mod authenticate;
+mod chain;
 mod conditions;
 mod counters;
 mod decision;
+mod ed25519;
 pub mod feed;
 #[cfg(test)]
 mod fixture;
+mod generation;
 mod keyring;
 mod known;
 mod limits;
 mod nonces;
+mod program;
+mod pulse;
 mod revoked;
+mod table;
 mod verifier;
 
+/// The atomics of [`generation`], in one place so that a model checker can bring its own.
+mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}
+
+pub use chain::is_signed;
 pub use counters::Counters;
 pub use decision::{Decision, Refused, Verified};
 pub use feed::FeedRefused;

@@ -19,6 +19,12 @@ pub struct Limits {
     pub nonces_max: usize,
     /// The most signing keys: some brokers, each with a key in force, one to come and one that ends.
     pub keys_max: usize,
+    /// The most verified tokens remembered, rounded up to a power of two. A token that was forgotten is verified again.
+    ///
+    /// Room for some thousand sessions with a few calls in flight each; 3 to 4 KiB each, and a quarter as many parents.
+    pub tokens_max: usize,
+    /// How many of them one holder gets, so that nobody is displaced by another.
+    pub tokens_per_holder: usize,
     /// How far the clocks of broker and verifier may differ: a heartbeat that is further off does not count, and a token
     /// issued further in the future is refused.
     pub clock_skew: Duration,
@@ -31,6 +37,8 @@ impl Default for Limits {
             revocations_max: 100_000,
             nonces_max: 16_384,
             keys_max: 64,
+            tokens_max: 8192,
+            tokens_per_holder: 2048,
             clock_skew: Duration::from_secs(2),
         }
     }

@@ -2,35 +2,34 @@
 
 use crate::{
     Counters, Decision, FeedRefused, Limits, Refused, Verified,
-    conditions::{self, BROKER, Call, broken},
+    authentic::Authentic,
+    authenticate::{Authenticator, Presentation},
+    conditions::{self, Call, Rules, broken},
     counters::Tally,
     feed::{Freshness, Message, Signed},
+    generation::{Generation, Number},
     known::{Known, breaks_step},
     nonces::{Nonce, Nonces, NotTaken},
+    pulse::Pulse,
 };
 use arc_swap::ArcSwapOption;
-use biscuit_auth::{Biscuit, error};
-use crumb_token::{
-    Ask, Audience, Caveat, Claims, Denial, Now, Reason, SpiffeId, Timestamp, TokenText, parse::Unverified,
-};
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::SeqCst},
-};
+use crumb_token::{Ask, Audience, Caveat, Claims, Denial, Now, Reason, SpiffeId, Timestamp, token_text::Presented};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who the verifier itself is, as the author of a rule.
-const SERVER: &str = "this tool server";
+pub(crate) const SERVER: &str = "this tool server";
 
 /// Decides calls at one tool server. Share it in an `Arc`.
 #[derive(Debug)]
 pub struct Verifier {
     audience: Audience,
     limits: Limits,
+    pulse: Pulse,
+    generation: Generation,
     known: ArcSwapOption<Known>,
     /// Held while a message is applied, so that two do not build on the same state. Never taken to decide.
     applying: Mutex<()>,
-    /// The latest wall-clock time that was seen, in Unix seconds.
-    seen_s: AtomicU64,
+    authenticator: Authenticator,
     nonces: Nonces,
     tally: Tally,
 }
@@ -40,9 +39,11 @@ impl Verifier {
     pub fn new(audience: Audience, limits: Limits) -> Self {
         Self {
             audience,
+            pulse: Pulse::new(),
+            generation: Generation::new(),
             known: ArcSwapOption::empty(),
             applying: Mutex::new(()),
-            seen_s: AtomicU64::new(0),
+            authenticator: Authenticator::new(&limits),
             nonces: Nonces::new(limits.nonces_max),
             tally: Tally::new(),
             limits,
@@ -64,14 +65,26 @@ impl Verifier {
         let taken = self.next_known(signed, &message, now);
         self.tally.feed_message(taken.is_ok());
         let next = taken?;
-        self.known.store(Some(Arc::new(next)));
         if message.full {
             // The one thing that may take the time back: a clock that went astray and now agrees with the broker's.
-            self.seen_s.store(now.wall.as_unix_s(), SeqCst);
-        } else {
-            self.time(now);
+            self.pulse.set_time(now.wall);
         }
+        let time = self.pulse.time(now);
+        self.authenticator.sweep(&next.facts, time);
+        self.publish(next);
         Ok(())
+    }
+
+    /// Puts new knowledge in force. The order matters: see [`crate::generation`].
+    fn publish(&self, next: Known) {
+        let before = self.known.load();
+        let same_facts = before.as_ref().is_some_and(|known| Arc::ptr_eq(&known.facts, &next.facts));
+        let fresh_until = next.fresh_until(&self.limits);
+        self.known.store(Some(Arc::new(next)));
+        if !same_facts {
+            self.generation.count();
+        }
+        self.pulse.set_fresh_until(fresh_until);
     }
 
     fn next_known(&self, signed: &Signed<'_>, message: &Message, now: Now) -> Result<Known, FeedRefused> {
@@ -82,7 +95,7 @@ impl Verifier {
         let before = before.ok_or(FeedRefused::NotInStep)?;
         before.follow(signed, message, now, &self.limits).inspect_err(|refused| {
             if breaks_step(*refused) {
-                self.known.store(Some(Arc::new(before.fall_out_of_step())));
+                self.publish(before.fall_out_of_step());
             }
         })
     }
@@ -97,13 +110,13 @@ impl Verifier {
         let known = self.known.load();
         let facts = known.as_ref().map(|k| &k.facts);
         let (keys, revocations) = facts.map_or((0, 0), |f| (f.keys.len(), f.revoked.len()));
-        self.tally.read(keys, revocations, self.nonces.len())
+        self.tally.read(keys, revocations, self.nonces.len(), self.authenticator.len())
     }
 
     /// Decides one call: `ask` as read from the request itself, `peer` as proved by the mTLS handshake of the connection
     /// it came by.
-    pub fn decide(&self, token: &TokenText, ask: &Ask, peer: &SpiffeId, now: Now) -> Decision {
-        match self.check(token, ask, peer, now) {
+    pub fn decide<'t>(&self, token: impl Into<Presented<'t>>, ask: &Ask, peer: &SpiffeId, now: Now) -> Decision {
+        match self.check(token.into(), ask, peer, now) {
             Ok(verified) => {
                 self.tally.allowed();
                 Decision::Allowed(verified)
@@ -116,41 +129,59 @@ impl Verifier {
         }
     }
 
-    fn check(&self, token: &TokenText, ask: &Ask, peer: &SpiffeId, now: Now) -> Result<Verified, Refused> {
-        let time = self.time(now);
-        // One reading for the whole decision, so that keys and revocations belong together.
-        let known = self.fresh(now).map_err(unattributed)?;
-        let token = gate(token).map_err(unattributed)?;
-        authenticate(&known, &token).map_err(unattributed)?;
-        let call = Call { ask, peer, server: &self.audience, time };
-        self.authorize(&known, &token, &call)
-            .map_err(|denial| Refused { denial, claims: Some(Box::new(token.claims().clone())) })?;
-        Ok(Verified::new(&token))
-    }
-
-    /// Returns now, or the latest time seen when the clock has gone back.
-    fn time(&self, now: Now) -> Timestamp {
-        let wall = now.wall.as_unix_s();
-        Timestamp::from_unix_s(self.seen_s.fetch_max(wall, SeqCst).max(wall))
-    }
-
-    fn fresh(&self, now: Now) -> Result<Arc<Known>, Denial> {
-        let known = self.known.load_full();
-        let fresh = known.filter(|k| matches!(k.freshness(now, &self.limits), Freshness::Fresh { .. }));
-        fresh.ok_or_else(|| Denial::new(Reason::FeedStale).by("feed", SERVER))
-    }
-
-    /// Holds an authentic token to every rule that depends on time, revocations and the call. The nonce comes last, so
-    /// that a call that is refused for something else does not use it up.
-    fn authorize(&self, known: &Known, token: &Unverified, call: &Call<'_>) -> Result<(), Denial> {
-        self.check_issued(token.claims(), call.time)?;
-        conditions::check_expiry(token, call.time)?;
-        if let Some(what) = known.facts.revoked.ends(token.claims()) {
-            return Err(Denial::new(Reason::TokenRevoked).by(format_args!("revocation of the {what}"), BROKER));
+    fn check(&self, token: Presented<'_>, ask: &Ask, peer: &SpiffeId, now: Now) -> Result<Verified, Box<Refused>> {
+        // Before the facts are read, and before the token that was stamped with such a number.
+        let number = self.generation.current();
+        if !self.pulse.is_fresh(now) {
+            return Err(unattributed(Denial::new(Reason::FeedStale).by("feed", SERVER)));
         }
-        conditions::check_authority(token.claims(), call)?;
-        conditions::check_caveats(token, call)?;
-        self.take_nonces(known, token)
+        let call = Call { ask, peer, server: &self.audience, time: self.pulse.time(now) };
+        let Some(found) = self.authenticator.find(token) else {
+            return self.check_new(token, number, &call);
+        };
+        if !(found.stamp.is_of(number) && self.allows(&found, &call)) {
+            self.check_in_full(&found, number, &call)?;
+        }
+        Ok(Verified::found(found))
+    }
+
+    /// Decides by a token that did not come before.
+    fn check_new(&self, token: Presented<'_>, number: Number, call: &Call<'_>) -> Result<Verified, Box<Refused>> {
+        let known = self.known.load();
+        let Some(known) = known.as_ref() else { return Err(unattributed(Denial::new(Reason::FeedStale))) };
+        let at = Presentation { peer: call.peer, server: call.server, time: call.time, facts: &known.facts };
+        let token = self.authenticator.authenticate(token, &at).map_err(unattributed)?;
+        self.check_in_full(&token, number, call)?;
+        Ok(Verified::new(token))
+    }
+
+    /// The short way to yes: the token was held against the facts as they are, and every rule holds.
+    fn allows(&self, token: &Authentic, call: &Call<'_>) -> bool {
+        call.time < token.expires_at
+            && token.issued_at <= call.time.plus(self.limits.clock_skew)
+            && !token.single_use
+            && token.program.allows(call)
+    }
+
+    /// Holds an authentic token to the facts, and to every rule that depends on time and the call, one by one. The nonce
+    /// comes last, so that a call that is refused for something else does not use it up.
+    fn check_in_full(&self, token: &Authentic, number: Number, call: &Call<'_>) -> Result<(), Box<Refused>> {
+        let known = self.known.load();
+        let Some(known) = known.as_ref() else { return Err(unattributed(Denial::new(Reason::FeedStale))) };
+        known.facts.check_root(token.root, token.claims()).map_err(unattributed)?;
+        let attributed = |denial| Box::new(Refused { denial, claims: Some(Box::new(token.claims().clone())) });
+        let rules = token.rules();
+        self.check_issued(rules.claims, call.time).map_err(attributed)?;
+        conditions::check_expiry(&rules, call.time).map_err(attributed)?;
+        known.facts.check_revoked(rules.claims).map_err(attributed)?;
+        // From here on the facts are behind it: the rest is about the call.
+        token.stamp.renew(number);
+        conditions::check_authority(rules.claims, call).map_err(attributed)?;
+        conditions::check_caveats(&rules, call).map_err(attributed)?;
+        if !token.program.allows(call) {
+            return Err(attributed(Denial::new(Reason::Indeterminate).by("two readings of one rule", SERVER)));
+        }
+        self.take_nonces(known, token, &rules).map_err(attributed)
     }
 
     fn check_issued(&self, claims: &Claims, time: Timestamp) -> Result<(), Denial> {
@@ -160,51 +191,28 @@ impl Verifier {
         Ok(())
     }
 
-    fn take_nonces(&self, known: &Known, token: &Unverified) -> Result<(), Denial> {
-        let blocks = token.blocks().iter().enumerate();
+    fn take_nonces(&self, known: &Known, token: &Authentic, rules: &Rules<'_>) -> Result<(), Denial> {
+        if !token.single_use {
+            return Ok(());
+        }
+        let blocks = rules.blocks.iter().enumerate();
         let found: Vec<(usize, Nonce)> = blocks
             .flat_map(|(i, caveats)| caveats.iter().map(move |c| (i + 1, c)))
             .filter_map(|(block, caveat)| match caveat {
-                Caveat::Nonce(nonce) => Some((block, (token.claims().token, *nonce))),
+                Caveat::Nonce(nonce) => Some((block, (rules.claims.token, *nonce))),
                 _ => None,
             })
             .collect();
         let nonces: Vec<Nonce> = found.iter().map(|(_, nonce)| *nonce).collect();
-        self.nonces.take(&nonces, token.expires_at(), known.horizon(&self.limits)).map_err(
-            |not_taken| match not_taken {
-                NotTaken::Used(place) => broken(Reason::NonceReplayed, found.get(place).map_or(0, |f| f.0), "nonce"),
-                NotTaken::Full => Denial::new(Reason::NonceTableFull).by("table of used nonces", SERVER),
-            },
-        )
+        self.nonces.take(&nonces, token.expires_at, known.horizon(&self.limits)).map_err(|not_taken| match not_taken {
+            NotTaken::Used(place) => broken(Reason::NonceReplayed, found.get(place).map_or(0, |f| f.0), "nonce"),
+            NotTaken::Full => Denial::new(Reason::NonceTableFull).by("table of used nonces", SERVER),
+        })
     }
 }
 
-fn unattributed(denial: Denial) -> Refused {
-    Refused { denial, claims: None }
-}
-
-fn gate(token: &TokenText) -> Result<Unverified, Denial> {
-    let parsed = token.decode().and_then(|bytes| Unverified::parse(&bytes));
-    parsed.map_err(|reason| Denial::new(reason).by("token profile", SERVER))
-}
-
-/// Checks that a key in force signed the authority block, and each block's key the next, up to the proof.
-fn authenticate(known: &Known, token: &Unverified) -> Result<(), Denial> {
-    let facts = &known.facts;
-    // Whoever has a revoked key can sign anything, so what such a token says is not even worth recording.
-    if facts.revoked.has_key(token.key_id()) {
-        return Err(Denial::new(Reason::TokenRevoked).by("revocation of the key", BROKER));
-    }
-    let key = facts.keys.get(token.key_id()).filter(|k| k.in_force(token.claims().issued_at));
-    let key = key.ok_or_else(|| Denial::new(Reason::KeyUnknown).by("signing keys", BROKER))?;
-    let refused = |reason| Denial::new(reason).by("signatures", SERVER);
-    Biscuit::from(token.bytes(), key.tokens).map(drop).map_err(|failed| match failed {
-        // What a stock verifier cannot read although it is signed.
-        error::Token::Format(error::Format::SymbolTableOverlap | error::Format::Version { .. }) => {
-            refused(Reason::TokenOutOfProfile)
-        }
-        _ => refused(Reason::SignatureInvalid),
-    })
+fn unattributed(denial: Denial) -> Box<Refused> {
+    Box::new(Refused { denial, claims: None })
 }
 
 #[cfg(test)]

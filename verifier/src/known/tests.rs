@@ -203,7 +203,7 @@ fn a_storm_of_revocations_loses_none() {
     }
     assert_eq!(verifier.counters().revocations, 3000);
     for n in [1, 1024, 1025, 2048, 2999, 3000u128] {
-        let claims = crumb_token::Claims {
+        let claims = Claims {
             session: format!("ses_{n:032x}").parse().expect("a session id"),
             token: format!("tok_{n:032x}").parse::<TokenId>().expect("a token id"),
             ..claims()

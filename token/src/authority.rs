@@ -4,7 +4,7 @@ use crate::{
     Caveat, Claims, Grant, Grants, Origin, Reason, ResourcePattern, SpiffeId, Timestamp,
     claims::Subject,
     origin::Assurance,
-    profile::{DEPTH_MAX, ambient, fact},
+    profile::{self, DEPTH_MAX, ambient, fact},
     shape::{self, from_check, is_check_if, read_query},
     symbols::{Op, Symbols, Term},
 };
@@ -15,12 +15,12 @@ use biscuit_auth::format::schema;
 /// # Errors
 ///
 /// [`Reason::TokenVersion`] for another profile version, else [`Reason::TokenOutOfProfile`].
-pub(super) fn read(block: &schema::Block, symbols: &Symbols<'_>) -> Result<Claims, Reason> {
+pub(crate) fn read(block: &schema::Block, symbols: &Symbols<'_>) -> Result<Claims, Reason> {
     let mut draft = Draft::default();
     for fact in &block.facts {
         let (name, terms) = symbols.predicate(&fact.predicate).ok_or(Reason::TokenOutOfProfile)?;
         if let (fact::PROFILE, [Term::Int(version)]) = (name, &terms[..])
-            && !super::is_known(*version)
+            && *version != profile::VERSION
         {
             return Err(Reason::TokenVersion);
         }
