@@ -2,8 +2,15 @@
 //!
 //! The words are few, so that a caveat and a call often meet: a generator that never allows tests nothing.
 
-use crate::vectors::player::{self, NOW, word};
-use crumb_token::{Args, Ask, Caveat, Claims, Grant, Grants, Scalar, SpiffeId, Timestamp, caveat::ArgRule};
+use crate::vectors::{
+    forge::{ROOT, ROOT_ID},
+    player::{self, NOW, word},
+};
+use biscuit_auth::{KeyPair, PrivateKey, builder::Algorithm};
+use crumb_token::{
+    Args, Ask, Caveat, Claims, Grant, Grants, KeyId, Scalar, SpiffeId, Timestamp, attenuate::attenuate,
+    caveat::ArgRule, mint::mint,
+};
 use proptest::{collection, option, prelude::*, sample::select};
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -114,7 +121,7 @@ pub fn caveat() -> impl Strategy<Value = Caveat> {
         one(SERVERS).prop_map(Caveat::Audience),
         (0..40u64).prop_map(|left| Caveat::ExpiresAt(Timestamp::from_unix_s(NOW + left))),
         one(PEERS).prop_map(Caveat::Holder),
-        (1..4u8).prop_map(|n| Caveat::Nonce([n; 16])),
+        select(&NONCES).prop_map(Caveat::Nonce),
     ]
 }
 
@@ -138,10 +145,10 @@ fn holding(claims: &Claims, ask: &Ask) -> impl Strategy<Value = Caveat> + use<> 
     select(all)
 }
 
-/// Blocks of caveats, as many as the claims allow at most; most caveats hold.
-pub fn blocks(claims: &Claims, ask: &Ask) -> impl Strategy<Value = Vec<Vec<Caveat>>> + use<> {
+/// Blocks of caveats, at most `most` and as many as the claims allow; most caveats hold.
+pub fn blocks(claims: &Claims, ask: &Ask, most: u8) -> impl Strategy<Value = Vec<Vec<Caveat>>> + use<> {
     let caveat = prop_oneof![4 => holding(claims, ask), 1 => caveat()];
-    let most = usize::from(claims.depth_limit.min(4));
+    let most = usize::from(claims.depth_limit.min(most));
     collection::vec(collection::vec(caveat, 1..4), 0..=most)
 }
 
@@ -162,15 +169,62 @@ pub struct Case {
     pub later_s: u64,
 }
 
-/// Any case; about half of them are allowed.
+/// The nonces that generated caveats have; a new verifier has seen none of them.
+pub const NONCES: [[u8; 16]; 3] = [[1; 16], [2; 16], [3; 16]];
+
+impl Case {
+    /// Mints the claims and appends the blocks; returns the token after each step.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub fn chain(&self) -> Vec<Vec<u8>> {
+        let mut tokens = vec![mint(&self.claims, KeyId(ROOT_ID), &root()).expect("mints").to_vec()];
+        for caveats in &self.blocks {
+            let narrowed = attenuate(tokens.last().expect("minted"), caveats).expect("narrows");
+            tokens.push(narrowed.to_vec());
+        }
+        tokens
+    }
+
+    /// Returns the whole token.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub fn token(&self) -> Vec<u8> {
+        self.chain().pop().expect("minted")
+    }
+
+    /// Returns the time of the call, in Unix seconds.
+    pub fn now_s(&self) -> u64 {
+        NOW + self.later_s
+    }
+}
+
+/// Returns the key pair that all generated tokens are minted with: the vectors' root key.
+///
+/// # Panics
+///
+/// Never.
+pub fn root() -> KeyPair {
+    KeyPair::from(&PrivateKey::from_bytes(&ROOT, Algorithm::Ed25519).expect("32 bytes"))
+}
+
+/// Any case of up to four blocks; about half of them are allowed.
 pub fn case() -> impl Strategy<Value = Case> {
+    case_of(4)
+}
+
+/// Any case of up to `most` blocks.
+pub fn case_of(most: u8) -> impl Strategy<Value = Case> {
     let strange = || prop::bool::weighted(0.1);
     (claims(), ask(), peer(), one(SERVERS), 0..20u64, (strange(), strange(), strange())).prop_flat_map(
-        |(claims, ask, peer, server, later_s, (any_grant, any_peer, any_server))| {
+        move |(claims, ask, peer, server, later_s, (any_grant, any_peer, any_server))| {
             let claims = if any_grant { claims } else { fitting(claims, &ask) };
             let peer = if any_peer { peer } else { claims.holder.clone() };
             let server = if any_server { server } else { claims.audience.clone() };
-            blocks(&claims, &ask).prop_map(move |blocks| Case {
+            blocks(&claims, &ask, most).prop_map(move |blocks| Case {
                 claims: claims.clone(),
                 blocks,
                 ask: ask.clone(),

@@ -3,12 +3,16 @@
 pub mod broker;
 pub mod broker_process;
 pub mod certificates;
+pub mod fed_verifier;
+pub mod fuzzed;
 pub mod generated_tokens;
 pub mod handshake;
 pub mod measured;
 pub mod member;
+pub mod naive;
 pub mod oracle;
 pub mod processes;
+pub mod property;
 pub mod puppet;
 pub mod sidecar;
 pub mod skip;

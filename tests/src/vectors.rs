@@ -14,9 +14,13 @@ pub mod authority_block;
 pub mod by_the_call;
 pub mod forge;
 pub mod hostile;
+pub mod mutated;
 pub mod out_of_profile;
 pub mod player;
 pub mod samples;
+
+pub use hostile::hostile_tokens;
+pub use mutated::generated_hostile;
 
 use serde::{Deserialize, Serialize};
 use std::{

@@ -8,12 +8,25 @@ use super::{
     out_of_profile::{appended, binary, expression_block, ops, value},
     player::vector,
 };
-use biscuit_auth::format::schema::{Array, Block, Fact, OpClosure, OpUnary, Predicate, Term, op, term};
-use crumb_token::Reason;
+use biscuit_auth::format::schema::{
+    Array, Block, Fact, OpClosure, OpUnary, Predicate, PublicKey, SignedBlock, Term, op, term,
+};
+use crumb_token::{Reason, TokenText, profile::ACCEPTED_LEN_MAX};
 
 /// All of them.
 pub fn vectors() -> Vec<Vector> {
     [costly(), crooked(), large()].concat()
+}
+
+/// Returns the bytes of those that a reader has to look into, because they are not too large; each with its name.
+///
+/// # Panics
+///
+/// Never.
+pub fn hostile_tokens() -> Vec<(String, Vec<u8>)> {
+    let bytes = |token: &str| TokenText::from_presented(token)?.decode();
+    let read = vectors().into_iter().filter_map(|v| Some((v.name, bytes(&v.token).ok()?.to_vec())));
+    read.filter(|(_, bytes)| bytes.len() <= ACCEPTED_LEN_MAX).collect()
 }
 
 /// `n` facts, and a join of `k` of them that never holds: n to the power of k steps.
@@ -120,7 +133,16 @@ fn nested_block(depth: usize) -> Block {
 fn large() -> Vec<Vector> {
     let step = datalog(&chain_blocks(&[]), r#"check if tool("read_file");"#);
     let chain = |n: usize| sign_many(&step, n);
-    let symbols: Vec<String> = (0..1000).map(|i| format!("{i:x}")).collect();
+    let symbols = |n: usize| (0..n).map(|i| format!("{i:x}")).collect::<Vec<_>>();
+    let hollow = SignedBlock {
+        block: vec![],
+        next_key: PublicKey { algorithm: 0, key: vec![] },
+        signature: vec![],
+        external_signature: None,
+        version: None,
+    };
+    let mut hollows = sign(&chain_blocks(&[]));
+    hollows.blocks = vec![hollow; 500];
     vec![
         vector("hostile_40_blocks", "40 blocks in 8 KiB", base64url(&chain(40)), Reason::TokenTooDeep.code()),
         vector(
@@ -132,8 +154,26 @@ fn large() -> Vec<Vector> {
         appended(
             "hostile_1000_symbols",
             "1000 symbols: quadratic in a stock library",
-            Block { symbols, ..step.clone() },
+            Block { symbols: symbols(1000), ..step.clone() },
             Reason::TokenOutOfProfile,
+        ),
+        appended(
+            "hostile_3000_empty_symbols",
+            "one text 3000 times: as many symbols as fit",
+            Block { symbols: vec![String::new(); 3000], ..step.clone() },
+            Reason::TokenOutOfProfile,
+        ),
+        vector(
+            "hostile_500_hollow_blocks",
+            "500 blocks of nothing in 8 KiB, without keys or signatures",
+            text(&hollows),
+            Reason::TokenTooDeep.code(),
+        ),
+        vector(
+            "hostile_nested_groups",
+            "8192 unknown groups, one in the other: a reader that follows them runs out of stack",
+            base64url(&[0x7b; 8192]),
+            Reason::TokenMalformed.code(),
         ),
     ]
 }

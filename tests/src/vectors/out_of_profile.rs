@@ -188,6 +188,7 @@ fn raw_checks() -> Vec<Vector> {
         in_query("block_unknown_symbol", "a number that names no text", &|q| q.body[0].name = 5000),
         in_query("block_reserved_symbol", "a number between the known and the token's own", &|q| q.body[0].name = 900),
         in_check("block_check_kind_unknown", "a kind of check that nobody knows", &|c| c.kind = Some(9)),
+        in_check("block_check_kind_0", "`check if` said aloud: version 3 has no kinds", &|c| c.kind = Some(0)),
         in_check("block_zero_queries", "a check without a query", &|c| c.queries.clear()),
         in_query("block_scope_of_unknown_key", "a scope that names no key", &scope),
         in_query("block_set_empty", "a set of nothing", &tool_in(&[])),

@@ -1,0 +1,4 @@
+//! Calls `crumb_tests::fuzzed::profile_gate`, which says what must hold.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| crumb_tests::fuzzed::profile_gate(data));
