@@ -3,6 +3,7 @@
 //! A library as well as a program, so that the benchmarks run the same development stack as `crumb dev`.
 
 mod audit;
+mod bench;
 mod call;
 mod demo;
 mod dev;
@@ -57,6 +58,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Read the trail.
     Audit(audit::AuditArgs),
+    /// Measure: becomes the program `crumb-bench` beside this one.
+    Bench(bench::BenchArgs),
     /// Run one service as a child of `dev` or `demo`.
     #[command(hide = true)]
     Serve(serve::ServeArgs),
@@ -99,6 +102,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Call(args) => call::run(args, cli.output).await,
         Command::Token(args) => token::run(args, cli.output).await,
         Command::Audit(args) => audit::run(args, cli.output).await,
+        Command::Bench(args) => Err(bench::run(args)),
         Command::Serve(args) => serve::run(args).await,
         Command::Intruder(args) => demo::intrude(args).await,
     }
