@@ -32,7 +32,7 @@ impl Contents {
         let mut texts = Texts::default();
         let symbols = Symbols::read(&texts, &block).ok_or(Reason::TokenOutOfProfile)?;
         let claims = authority::read(&block, &symbols)?;
-        texts.add(&block);
+        texts.take(block);
         Ok(Self { expires_at: claims.expires_at, claims, texts, blocks: Vec::new() })
     }
 
@@ -44,7 +44,7 @@ impl Contents {
     pub fn append(&mut self, block: &[u8]) -> Result<(), Reason> {
         let (block, caveats) = self.read(block)?;
         self.expires_at = earliest(self.expires_at, &caveats);
-        self.texts.add(&block);
+        self.texts.take(block);
         self.blocks.push(caveats);
         Ok(())
     }

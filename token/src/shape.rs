@@ -8,7 +8,7 @@ use crate::{
     args::ArgName,
     caveat::ArgRule,
     profile::{SET_LEN_MAX, ambient},
-    symbols::{Op, Symbols, Term},
+    symbols::{Op, Symbols, Term, Terms},
 };
 use biscuit_auth::{
     builder::{self, Binary, Check, CheckKind, Expression, Predicate, Rule, Unary, boolean, bytes, int, string, var},
@@ -102,7 +102,7 @@ pub(crate) fn read_query<'t>(rule: &'t schema::Rule, symbols: &'t Symbols<'_>) -
 
 /// A query with its symbols resolved.
 pub(crate) struct Query<'t> {
-    pub(crate) body: Vec<(&'t str, Vec<Term<'t>>)>,
+    pub(crate) body: Vec<(&'t str, Terms<'t>)>,
     pub(crate) expressions: Vec<Vec<Op<'t>>>,
 }
 

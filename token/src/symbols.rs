@@ -3,28 +3,35 @@
 //! Apart from [`crate::shape`], which says what a block may say; here is only how it is spelled.
 
 use biscuit_auth::{datalog::SymbolTable, format::schema};
+use ahash::{HashSet, RandomState};
 use indexmap::IndexSet;
 use schema::{op::Content as OpContent, term::Content};
-use std::collections::HashSet;
+use smallvec::SmallVec;
+use std::sync::LazyLock;
 
 /// Where the symbols of a token begin; below are the ones every Biscuit implementation knows.
 const OFFSET: u64 = 1024;
 
+/// The texts below.
+static KNOWN: LazyLock<IndexSet<String, RandomState>> = LazyLock::new(|| {
+    let table = SymbolTable::new();
+    (0..OFFSET).map_while(|index| table.get_symbol(index).map(str::to_owned)).collect()
+});
+
 /// The texts of the blocks that were read, in the order of their numbers. Later blocks use them too.
 #[derive(Clone, Debug, Default)]
-pub struct Texts(IndexSet<Box<str>>);
+pub struct Texts(IndexSet<String, RandomState>);
 
 impl Texts {
-    /// Adds the texts of a block whose [`Symbols`] were read.
-    pub fn add(&mut self, block: &schema::Block) {
-        self.0.extend(block.symbols.iter().map(|text| Box::from(text.as_str())));
+    /// Takes the texts out of a block whose [`Symbols`] were read.
+    pub fn take(&mut self, block: schema::Block) {
+        self.0.extend(block.symbols);
     }
 }
 
 /// What the numbers in one block mean.
 #[derive(Debug)]
 pub struct Symbols<'a> {
-    known: SymbolTable,
     earlier: &'a Texts,
     own: &'a [String],
 }
@@ -33,21 +40,23 @@ impl<'a> Symbols<'a> {
     /// Reads the symbols of `block`, which comes after those that gave `earlier`; `None` when one is there already, since
     /// Biscuit gives each text one number.
     pub fn read(earlier: &'a Texts, block: &'a schema::Block) -> Option<Self> {
-        let (known, own) = (SymbolTable::new(), &block.symbols[..]);
-        let mut seen = HashSet::with_capacity(own.len());
+        let own = &block.symbols[..];
+        let mut seen = HashSet::with_capacity_and_hasher(own.len(), RandomState::default());
         let new = |text: &'a String| {
-            known.get(text).is_none() && !earlier.0.contains(text.as_str()) && seen.insert(text.as_str())
+            !KNOWN.contains(text.as_str()) && !earlier.0.contains(text.as_str()) && seen.insert(text.as_str())
         };
         own.iter().all(new).then_some(())?;
-        Some(Self { known, earlier, own })
+        Some(Self { earlier, own })
     }
 
     /// Returns the text of a symbol.
     pub fn resolve(&self, index: u64) -> Option<&str> {
-        let Some(index) = index.checked_sub(OFFSET) else { return self.known.get_symbol(index) };
-        let index = usize::try_from(index).ok()?;
+        let Some(own) = index.checked_sub(OFFSET) else {
+            return KNOWN.get_index(usize::try_from(index).ok()?).map(String::as_str);
+        };
+        let index = usize::try_from(own).ok()?;
         match index.checked_sub(self.earlier.0.len()) {
-            None => self.earlier.0.get_index(index).map(|text| &**text),
+            None => self.earlier.0.get_index(index).map(String::as_str),
             Some(own) => self.own.get(own).map(String::as_str),
         }
     }
@@ -67,7 +76,7 @@ impl<'a> Symbols<'a> {
     }
 
     /// Reads a predicate as its name and terms.
-    pub fn predicate<'t>(&'t self, predicate: &'t schema::Predicate) -> Option<(&'t str, Vec<Term<'t>>)> {
+    pub fn predicate<'t>(&'t self, predicate: &'t schema::Predicate) -> Option<(&'t str, Terms<'t>)> {
         let terms = predicate.terms.iter().map(|t| self.term(t)).collect::<Option<_>>()?;
         Some((self.resolve(predicate.name)?, terms))
     }
@@ -113,6 +122,9 @@ pub enum Term<'a> {
     /// A set, unread.
     Set(&'a [schema::Term]),
 }
+
+/// The terms of a predicate; no fact of the profile has more than four.
+pub type Terms<'a> = SmallVec<[Term<'a>; 4]>;
 
 /// One step of an expression in reverse Polish order.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,9 +7,9 @@
 //! Time, revocation and nonces are not here: the verifier looks at them itself.
 
 use crate::conditions::Call;
+use ahash::HashMap;
 use crumb_token::{Args, Audience, Caveat, Claims, Grant, ResourcePattern, Scalar, args::ArgName, caveat::ArgRule};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 
 /// A place in the arena.
 #[derive(Clone, Copy, Debug)]
