@@ -17,6 +17,7 @@ pub mod ask;
 pub mod attenuate;
 pub mod audience;
 mod authority;
+mod block;
 pub mod caveat;
 pub mod claims;
 pub mod contents;

@@ -5,14 +5,17 @@
 
 use crate::{
     Caveat, Claims, KeyId, ResourcePattern, Timestamp,
+    block::{self, Place},
     parse::Unverified,
     profile::{self, ambient, fact},
     shape::{self, compare, query},
 };
 use biscuit_auth::{
-    Biscuit, KeyPair,
-    builder::{Binary, BiscuitBuilder, Check, CheckKind, Fact, Predicate, Term, bytes, int, string, var},
+    KeyPair,
+    builder::{Binary, Check, CheckKind, Fact, Predicate, Term, bytes, int, string, var},
+    datalog::SymbolTable,
 };
+use prost_biscuit::encoding;
 use zeroize::Zeroizing;
 
 /// Claims that cannot become a token.
@@ -31,7 +34,7 @@ pub enum MintError {
     /// Larger than [`profile::MINTED_LEN_MAX`].
     #[error("the token would have {0} bytes, more than 4096")]
     TooLarge(usize),
-    /// The library refused to build it, or the gate refuses what it built.
+    /// It cannot be written or signed, or the gate refuses what was.
     #[error("the token cannot be built")]
     Build,
 }
@@ -51,7 +54,7 @@ pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<V
     if claims.actors.len() > Claims::ACTORS_MAX || claims.depth_limit > profile::DEPTH_MAX {
         return Err(MintError::Depth);
     }
-    let token = build(claims, key_id, key).map_err(|_| MintError::Build)?;
+    let token = build(claims, key_id, key).ok_or(MintError::Build)?;
     if token.len() > profile::MINTED_LEN_MAX {
         return Err(MintError::TooLarge(token.len()));
     }
@@ -63,22 +66,15 @@ pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<V
     Ok(token)
 }
 
-fn build(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<Vec<u8>>, biscuit_auth::error::Token> {
-    let mut builder = Biscuit::builder().root_key_id(key_id.0);
-    for fact in facts(claims) {
-        builder = builder.fact(fact)?;
-    }
-    for check in checks(claims) {
-        builder = builder.check(check)?;
-    }
-    sign(builder, key)
+fn build(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Option<Zeroizing<Vec<u8>>> {
+    let block = block::encode(&SymbolTable::new(), &facts(claims), &checks(claims))?;
+    // Field 1 of the token: which key it is signed with.
+    let mut before = Vec::new();
+    encoding::uint32::encode(1, &key_id.0, &mut before);
+    block::sign(&before, Place::Authority, block, key)
 }
 
-fn sign(builder: BiscuitBuilder, key: &KeyPair) -> Result<Zeroizing<Vec<u8>>, biscuit_auth::error::Token> {
-    builder.build(key)?.to_vec().map(Zeroizing::new)
-}
-
-fn facts(c: &Claims) -> Vec<Fact> {
+pub(crate) fn facts(c: &Claims) -> Vec<Fact> {
     let one = |name: &str, s: &str| Fact::new(name.to_owned(), vec![string(s)]);
     let date = |name: &str, at: Timestamp| Fact::new(name.to_owned(), vec![Term::Date(at.as_unix_s())]);
     let mut facts = vec![
@@ -118,7 +114,7 @@ fn facts(c: &Claims) -> Vec<Fact> {
     facts
 }
 
-fn checks(c: &Claims) -> [Check; 4] {
+pub(crate) fn checks(c: &Claims) -> [Check; 4] {
     [
         shape::to_check(&Caveat::ExpiresAt(c.expires_at)),
         shape::to_check(&Caveat::Audience(c.audience.clone())),

@@ -2,8 +2,8 @@
 //!
 //! Apart from [`crate::shape`], which says what a block may say; here is only how it is spelled.
 
-use biscuit_auth::{datalog::SymbolTable, format::schema};
 use ahash::{HashSet, RandomState};
+use biscuit_auth::{datalog::SymbolTable, format::schema};
 use indexmap::IndexSet;
 use schema::{op::Content as OpContent, term::Content};
 use smallvec::SmallVec;

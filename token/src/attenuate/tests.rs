@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::{
-    Claims, Scalar, Timestamp,
+    Scalar,
     args::ArgName,
     fixture::{claims, root, token},
+    parse::Unverified,
 };
 use biscuit_auth::Biscuit;
 use std::collections::BTreeSet;

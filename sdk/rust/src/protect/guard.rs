@@ -147,7 +147,7 @@ impl Guard {
             Ok(verified) => {
                 record.claims = Some(Box::new(verified.claims().clone()));
                 head.extensions.insert(call.ask);
-                head.extensions.insert(verified);
+                head.extensions.insert(verified.keep());
                 let trail = Trail::begin(slot, Box::new(record), Arc::clone(&self.settings.clock), call.room);
                 Passed::Allowed(Request::from_parts(head, Full::new(call.received)), trail)
             }
