@@ -9,6 +9,7 @@ mod hostile;
 mod hot;
 #[cfg(feature = "peers")]
 mod peers;
+mod structures;
 mod threads;
 
 use crate::{
@@ -33,6 +34,7 @@ pub(crate) struct VerifyArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     Hot,
+    Structures,
     Cold,
     Refused,
     Revocations,
@@ -57,6 +59,9 @@ fn parts(args: &VerifyArgs, effort: Effort) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     if wanted(Part::Hot) {
         rows.extend(hot::rows(effort)?);
+    }
+    if wanted(Part::Structures) {
+        rows.extend(structures::rows(effort)?);
     }
     if wanted(Part::Cold) {
         rows.extend(cold::rows(effort)?);

@@ -147,6 +147,11 @@ pub(crate) fn verifier() -> anyhow::Result<Verifier> {
     verifier_with(0)
 }
 
+/// Makes a verifier that remembers `live` tokens.
+pub(crate) fn verifier_for(live: usize) -> anyhow::Result<Verifier> {
+    verifier_within(roomy(live), now(), 0)
+}
+
 /// Makes a verifier that has heard of `revocations` revocations of other sessions as well.
 pub(crate) fn verifier_with(revocations: usize) -> anyhow::Result<Verifier> {
     verifier_at(now(), revocations)
@@ -154,7 +159,11 @@ pub(crate) fn verifier_with(revocations: usize) -> anyhow::Result<Verifier> {
 
 /// Makes a verifier as of `now`.
 pub(crate) fn verifier_at(now: Now, revocations: usize) -> anyhow::Result<Verifier> {
-    let verifier = Verifier::new(player::claims().audience, limits(revocations));
+    verifier_within(limits(revocations), now, revocations)
+}
+
+fn verifier_within(limits: Limits, now: Now, revocations: usize) -> anyhow::Result<Verifier> {
+    let verifier = Verifier::new(player::claims().audience, limits);
     let (public, until) = (public(ROOT), Timestamp::from_unix_s(u64::MAX));
     let key = Key { id: KeyId(ROOT_ID), public, not_before: Timestamp::from_unix_s(0), not_after: until };
     let revoked = |n: usize| Revocation {
@@ -178,6 +187,13 @@ pub(crate) fn verifier_at(now: Now, revocations: usize) -> anyhow::Result<Verifi
 /// Room for everything that is measured, and no heartbeat needed.
 fn limits(revocations: usize) -> Limits {
     Limits { stale_after: ALIVE, revocations_max: revocations.max(1), ..Limits::default() }
+}
+
+/// Room for `live` tokens, all of one holder if need be.
+fn roomy(live: usize) -> Limits {
+    let usual = limits(0);
+    let tokens = usual.tokens_max.max(live * 4);
+    Limits { tokens_max: tokens, tokens_per_holder: tokens, ..usual }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crumb_token::{Clock, Now, Timestamp};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 /// The latest wall-clock millisecond that anybody in this process has been told.
 static LATEST_MS: AtomicU64 = AtomicU64::new(0);
@@ -35,8 +35,8 @@ impl Clock for SystemClock {
     /// Reads the kernel's coarse clocks, which stand still for up to 10 ms between its ticks and cost a third: every call
     /// that is decided reads them, and decisions are made in seconds.
     fn now(&self) -> Now {
-        let ticks = since_zero(clock_gettime(ClockId::MonotonicCoarse));
-        let wall = not_before(&LATEST_MS, millis(since_zero(clock_gettime(ClockId::RealtimeCoarse))));
+        let ticks = read(ClockId::CLOCK_MONOTONIC_COARSE);
+        let wall = not_before(&LATEST_MS, millis(read(ClockId::CLOCK_REALTIME_COARSE)));
         let ticks = ticks.saturating_sub(*ORIGIN.get_or_init(|| ticks));
         Now { wall: Timestamp::from_unix_s(wall / 1000), ticks }
     }
@@ -49,9 +49,9 @@ impl Clock for SystemClock {
     }
 }
 
-fn since_zero(time: Timespec) -> Duration {
-    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+/// Reads one clock. One that cannot be read stands at the end of time, where everything has expired and nothing is fresh.
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).map_or(Duration::MAX, Duration::from)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -71,7 +71,7 @@ pub(super) fn rows(effort: Effort) -> anyhow::Result<Vec<Row>> {
     let calls = world::live(*sizes.last().unwrap_or(&1))?;
     for &n in sizes {
         let calls = &calls[..n];
-        let measured = measure(effort, &world::verifier()?, calls)?;
+        let measured = measure(effort, &world::verifier_for(n)?, calls)?;
         let (hot, floor) = (measured.hot.p50(), measured.floor.p50());
         let what = "clock, decide, drop: a call token of two blocks that was seen before";
         let row = Row::new("hot", what).live(n).blocks(2).took(&measured.hot).ratio(hot / floor);

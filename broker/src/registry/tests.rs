@@ -110,8 +110,8 @@ fn says_where_each_manifest_is_wrong() {
         ),
         (
             "environment: test",
-            "environment: test\n  maxTtlSeconds: 4",
-            "b.yaml:10: spec.maxTtlSeconds: maxTtlSeconds is from 5 to 3600",
+            "environment: test\n  maxTtlSeconds: 1",
+            "b.yaml:10: spec.maxTtlSeconds: maxTtlSeconds is from 2 to 3600",
         ),
         ("environment: test", "environment: test\n  process: {}", "b.yaml:10: a process is named by at least one"),
         (
