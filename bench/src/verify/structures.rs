@@ -60,7 +60,9 @@ fn of(effort: Effort, calls: &[Call]) -> Vec<Row> {
     let names = ["structure:rwlock_hashmap", "structure:papaya", "structure:quick_cache", "structure:moka"];
     let Some((touched, series)) = series.split_first() else { return Vec::new() };
     let row = |(name, series): (&&'static str, &crate::meter::Series)| {
-        Row::new(*name, "keyed hash of the header, look-up, full comparison").live(calls.len()).took(&series.minus(touched))
+        Row::new(*name, "keyed hash of the header, look-up, full comparison")
+            .live(calls.len())
+            .took(&series.minus(touched))
     };
     names.iter().zip(series).map(row).collect()
 }
