@@ -78,3 +78,30 @@ pub enum Caveat {
     /// Only from this peer.
     Holder(SpiffeId),
 }
+
+impl Caveat {
+    /// Returns about how many bytes `caveats` take in memory, sets and texts among them.
+    pub fn memory_len(caveats: &[Self]) -> usize {
+        caveats.iter().map(|caveat| size_of::<Self>() + caveat.texts_len()).sum()
+    }
+
+    fn texts_len(&self) -> usize {
+        let all = |texts: &BTreeSet<Box<str>>| texts.iter().map(|text| size_of::<Box<str>>() + text.len()).sum();
+        match self {
+            Self::ToolOneOf(tools) => tools.iter().map(|tool| size_of::<ToolName>() + tool.as_str().len()).sum(),
+            Self::Arg { name, rule } => {
+                name.as_str().len()
+                    + match rule {
+                        ArgRule::OneOf(texts) | ArgRule::NotOneOf(texts) => all(texts),
+                        ArgRule::OneOfNumbers(numbers) => numbers.len() * size_of::<i64>(),
+                        ArgRule::Prefix(text) | ArgRule::Is(Scalar::Text(text)) => text.len(),
+                        ArgRule::Is(_) | ArgRule::Range { .. } | ArgRule::Present => 0,
+                    }
+            }
+            Self::Resource(ResourcePattern::Exact(resource)) => resource.as_str().len(),
+            Self::Resource(ResourcePattern::Under(prefix)) => prefix.len(),
+            Self::Tool(_) | Self::Operation(_) | Self::Audience(_) | Self::Holder(_) => 64,
+            Self::ArgsDigest(_) | Self::ExpiresAt(_) | Self::Nonce(_) => 0,
+        }
+    }
+}

@@ -72,6 +72,12 @@ impl Contents {
         Ok((block, caveats))
     }
 
+    /// Returns about how many bytes the texts and caveats take in memory; what an authority block claims is bounded by its
+    /// own length.
+    pub fn memory_len(&self) -> usize {
+        self.texts.memory_len() + self.blocks.iter().map(|block| Caveat::memory_len(block)).sum::<usize>()
+    }
+
     /// Returns what the authority block claims.
     pub fn claims(&self) -> &Claims {
         &self.claims

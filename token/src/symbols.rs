@@ -27,6 +27,11 @@ impl Texts {
     pub fn take(&mut self, block: schema::Block) {
         self.0.extend(block.symbols);
     }
+
+    /// Returns about how many bytes they take in memory.
+    pub fn memory_len(&self) -> usize {
+        self.0.iter().map(|text| size_of::<String>() + text.len()).sum()
+    }
 }
 
 /// What the numbers in one block mean.

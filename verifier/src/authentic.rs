@@ -46,6 +46,11 @@ impl Authentic {
         self.contents.blocks().iter().map(Vec::as_slice).chain(leaf)
     }
 
+    /// Returns how many bytes it takes, its contents among them even when they are shared.
+    pub(crate) fn memory_len(&self) -> usize {
+        size_of::<Self>() + self.program.memory_len() + self.contents.memory_len() + Caveat::memory_len(&self.leaf)
+    }
+
     pub(crate) fn rules(&self) -> Rules<'_> {
         Rules { claims: self.claims(), blocks: self.blocks().collect() }
     }
@@ -84,6 +89,13 @@ pub(crate) struct Parent {
     pub(crate) key: Key,
     /// The signature over the last of the blocks.
     pub(crate) signature: Box<[u8]>,
+}
+
+impl Parent {
+    /// Returns how many bytes it takes.
+    pub(crate) fn memory_len(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + self.contents.memory_len()
+    }
 }
 
 impl Held for Parent {

@@ -30,6 +30,10 @@ use std::sync::Arc;
 /// How many tokens there are for one parent, at least: a task token has several calls.
 const TOKENS_FOR_A_PARENT: usize = 4;
 
+/// The most bytes that one token, or one parent, may take to be remembered. A usual one takes 3 to 4 KiB; one whose blocks
+/// name the same texts over and over takes many times its own length, and is verified anew each time.
+const REMEMBERED_LEN_MAX: usize = 16 * 1024;
+
 /// Makes authentic tokens, and remembers them.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
@@ -70,7 +74,10 @@ impl Authenticator {
         let (key_id, envelope) = parse::open(&bytes).map_err(refused)?;
         let authentic = Arc::new(self.verify(token, &bytes, (key_id, &envelope), at)?);
         // A single-use token is not seen again, and one in the wrong hands must not take the holder's share.
-        if !authentic.single_use && authentic.claims().holder == *at.peer {
+        if !authentic.single_use
+            && authentic.claims().holder == *at.peer
+            && authentic.memory_len() <= REMEMBERED_LEN_MAX
+        {
             self.tokens.insert(Arc::clone(&authentic), at.time);
         }
         Ok(authentic)
@@ -112,7 +119,10 @@ impl Authenticator {
         if let (Some(block), true) = (new.last(), contents.claims().holder == *at.peer) {
             let bytes = bytes.get(..block.end).unwrap_or_default().into();
             let (contents, signature) = (Arc::clone(&contents), block.signature.into());
-            self.parents.insert(Arc::new(Parent { bytes, owner, root, contents, key, signature }), at.time);
+            let parent = Parent { bytes, owner, root, contents, key, signature };
+            if parent.memory_len() <= REMEMBERED_LEN_MAX {
+                self.parents.insert(Arc::new(parent), at.time);
+            }
         }
         let caveats = contents.blocks().iter().flatten().chain(&leaf);
         let program = Program::compile(contents.claims(), caveats.clone(), at.server, token.as_bytes());

@@ -21,7 +21,8 @@ pub struct Limits {
     pub keys_max: usize,
     /// The most verified tokens remembered, rounded up to a power of two. A token that was forgotten is verified again.
     ///
-    /// Room for some thousand sessions with a few calls in flight each; 3 to 4 KiB each, and a quarter as many parents.
+    /// Room for some thousand sessions with a few calls in flight each; 3 to 4 KiB each, 16 at
+    /// most, and a quarter as many parents.
     pub tokens_max: usize,
     /// How many of them one holder gets, so that nobody is displaced by another.
     pub tokens_per_holder: usize,

@@ -10,6 +10,7 @@ use crate::conditions::Call;
 use ahash::HashMap;
 use crumb_token::{Args, Audience, Caveat, Claims, Grant, ResourcePattern, Scalar, args::ArgName, caveat::ArgRule};
 use smallvec::SmallVec;
+use std::fmt;
 
 /// A place in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,6 @@ enum Op {
 }
 
 /// The compiled rules of one token at one tool server.
-#[derive(Debug)]
 pub(crate) struct Program {
     /// In place for a usual token, so that a look at a token is a look at two pieces of memory.
     ops: SmallVec<[Op; 16]>,
@@ -98,15 +98,22 @@ impl Program {
         for caveat in caveats {
             draft.caveat(caveat, server)?;
         }
-        let Draft { ops, mut arena, .. } = draft;
-        let rules_len = arena.len();
+        let Draft { ops, arena: rules, .. } = draft;
+        // As long as it will be: a vector that grows leaves copies of what it held.
+        let mut arena = Vec::with_capacity(rules.len() + beside.len());
+        arena.extend_from_slice(&rules);
         arena.extend_from_slice(beside);
-        Some(Self { ops, arena: arena.into(), rules_len })
+        Some(Self { ops, arena: arena.into(), rules_len: rules.len() })
     }
 
     /// Returns what is kept beside the rules.
     pub(crate) fn beside(&self) -> &[u8] {
         self.arena.get(self.rules_len..).unwrap_or_default()
+    }
+
+    /// Returns how many bytes the program takes.
+    pub(crate) fn memory_len(&self) -> usize {
+        self.arena.len() + self.ops.len() * size_of::<Op>()
     }
 
     /// Wipes what is kept beside the rules.
@@ -243,6 +250,13 @@ impl Program {
 
     fn bytes(&self, span: Span) -> Option<&[u8]> {
         self.arena.get(usize::from(span.at)..usize::from(span.at) + usize::from(span.len))
+    }
+}
+
+/// What is kept beside the rules is a secret.
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Program({} steps, {} bytes)", self.ops.len(), self.arena.len())
     }
 }
 

@@ -7,8 +7,8 @@
 //! # Invariants
 //!
 //! - Never more than its places; nothing grows.
-//! - An owner who has his share replaces only what is his own. So endless encodings of one token, or endless leaves of
-//!   one parent, displace nobody.
+//! - An owner who has his share replaces only what is his own; below it, in a full set, whoever has most there gives way.
+//!   So endless encodings of one token, or endless leaves of one parent, displace others a bounded number of times.
 //! - What is found is what was put in, byte for byte. Whether it still holds is the caller's question.
 
 use ahash::RandomState;
@@ -16,6 +16,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use crumb_token::Timestamp;
 use std::{
     collections::HashMap,
+    fmt,
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -61,7 +62,6 @@ impl<T> Deref for Found<T> {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Table<T> {
     hasher: RandomState,
     sets: Box<[Set<T>]>,
@@ -70,7 +70,6 @@ pub(crate) struct Table<T> {
     owners: Mutex<Owners>,
 }
 
-#[derive(Debug)]
 #[repr(align(64))]
 struct Set<T> {
     /// Zero where nothing is.
@@ -160,7 +159,10 @@ impl<T: Held> Table<T> {
         let held: Vec<_> = (0..WAYS).map(|way| set.entry(way)).collect();
         let position = |wanted: &dyn Fn(&T) -> bool| held.iter().position(|e| e.as_deref().is_some_and(wanted));
         let owner = entry.owner();
-        let own = || position(&|held| held.owner() == owner);
+        let own = || {
+            let ended = position(&|held| held.owner() == owner && held.has_ended(now));
+            ended.or_else(|| position(&|held| held.owner() == owner))
+        };
         if let Some(same) = position(&|held| held.key() == entry.key()) {
             return Some(same);
         }
@@ -184,6 +186,13 @@ impl<T: Held> Table<T> {
 
     fn lock(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What it holds are secrets.
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({} sets)", self.sets.len())
     }
 }
 

@@ -9,11 +9,13 @@ use crate::{
     feed::{Freshness, Message, Signed},
     generation::{Generation, Number},
     known::{Known, breaks_step},
-    nonces::{Nonce, Nonces, NotTaken},
+    nonces::{Nonces, NotTaken, Until},
     pulse::Pulse,
 };
 use arc_swap::ArcSwapOption;
-use crumb_token::{Ask, Audience, Caveat, Claims, Denial, Now, Reason, SpiffeId, Timestamp, token_text::Presented};
+use crumb_token::{
+    Ask, Audience, Caveat, Claims, Denial, Now, Reason, SpiffeId, Timestamp, contents::earliest, token_text::Presented,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who the verifier itself is, as the author of a rule.
@@ -69,9 +71,9 @@ impl Verifier {
             // The one thing that may take the time back: a clock that went astray and now agrees with the broker's.
             self.pulse.set_time(now.wall);
         }
-        let time = self.pulse.time(now);
-        self.authenticator.sweep(&next.facts, time);
+        let (time, facts) = (self.pulse.time(now), Arc::clone(&next.facts));
         self.publish(next);
+        self.authenticator.sweep(&facts, time);
         Ok(())
     }
 
@@ -130,11 +132,12 @@ impl Verifier {
     }
 
     fn check(&self, token: Presented<'_>, ask: &Ask, peer: &SpiffeId, now: Now) -> Result<Verified, Box<Refused>> {
-        // Before the facts are read, and before the token that was stamped with such a number.
-        let number = self.generation.current();
+        // Freshness first, then the number, then the facts: whoever finds the feed fresh again also finds the number of what
+        // made it so, and looks anew at a token from before.
         if !self.pulse.is_fresh(now) {
             return Err(unattributed(Denial::new(Reason::FeedStale).by("feed", SERVER)));
         }
+        let number = self.generation.current();
         let call = Call { ask, peer, server: &self.audience, time: self.pulse.time(now) };
         let Some(found) = self.authenticator.find(token) else {
             return self.check_new(token, number, &call);
@@ -195,18 +198,21 @@ impl Verifier {
         if !token.single_use {
             return Ok(());
         }
-        let blocks = rules.blocks.iter().enumerate();
-        let found: Vec<(usize, Nonce)> = blocks
-            .flat_map(|(i, caveats)| caveats.iter().map(move |c| (i + 1, c)))
-            .filter_map(|(block, caveat)| match caveat {
-                Caveat::Nonce(nonce) => Some((block, (rules.claims.token, *nonce))),
+        let mut until = rules.claims.expires_at;
+        let mut found: Vec<(usize, Until)> = Vec::new();
+        for (i, caveats) in rules.blocks.iter().enumerate() {
+            until = earliest(until, caveats);
+            found.extend(caveats.iter().filter_map(|caveat| match caveat {
+                Caveat::Nonce(nonce) => Some((i + 1, ((rules.claims.token, *nonce), until))),
                 _ => None,
-            })
-            .collect();
-        let nonces: Vec<Nonce> = found.iter().map(|(_, nonce)| *nonce).collect();
-        self.nonces.take(&nonces, token.expires_at, known.horizon(&self.limits)).map_err(|not_taken| match not_taken {
+            }));
+        }
+        let nonces: Vec<Until> = found.iter().map(|(_, nonce)| *nonce).collect();
+        let horizon = known.horizon(&self.limits);
+        self.nonces.take(&nonces, &rules.claims.holder, horizon).map_err(|not_taken| match not_taken {
             NotTaken::Used(place) => broken(Reason::NonceReplayed, found.get(place).map_or(0, |f| f.0), "nonce"),
             NotTaken::Full => Denial::new(Reason::NonceTableFull).by("table of used nonces", SERVER),
+            NotTaken::TooLate => broken(Reason::TokenExpired, 0, "expiry"),
         })
     }
 }

@@ -332,3 +332,43 @@ fn a_leaf_of_a_known_parent_is_held_to_its_own_signature_and_proof() {
     }
     allowed(verifier.decide(&TokenText::from_bytes(&sibling), &ask(), &peer(), now(1)));
 }
+
+#[test]
+fn a_nonce_outlives_the_ends_that_its_presenter_appends() {
+    let verifier = verifier();
+    let single = attenuate(&BROKER.mint(&claims()), &[Caveat::Nonce([1; 16])]).expect("narrows");
+    let until = |s| TokenText::from_bytes(&attenuate(&single, &[Caveat::ExpiresAt(at(T0 + s))]).expect("narrows"));
+    allowed(verifier.decide(&until(2), &ask(), &peer(), now(1)));
+    for s in 2..12 {
+        BROKER.tell(&verifier, heartbeat(s, 0), now(s)).expect("taken");
+    }
+    // Another single-use token makes the table forget what it may.
+    allowed(verifier.decide(&narrowed(&[Caveat::Nonce([2; 16])]), &ask(), &peer(), now(11)));
+    denied(verifier.decide(&until(30), &ask(), &peer(), now(11)), Reason::NonceReplayed);
+}
+
+#[test]
+fn debug_shows_no_token() {
+    let verifier = verifier();
+    let token = narrowed(&[Caveat::ExpiresAt(at(T0 + 30))]);
+    allowed(verifier.decide(&token, &ask(), &peer(), now(1)));
+    let found = allowed(verifier.decide(&token, &ask(), &peer(), now(1)));
+    let shown = format!("{verifier:?} {found:?} {:?}", Presented::from(&token));
+    let (text, bytes) = (token.expose(), format!("{:?}", token.expose().as_bytes()));
+    assert!(!shown.contains(&text[text.len() - 16..]), "{shown}");
+    assert!(!shown.contains(&bytes[bytes.len() - 40..]), "{shown}");
+}
+
+#[test]
+fn a_token_that_takes_many_times_its_length_is_not_remembered() {
+    let verifier = verifier();
+    let texts = (0..16).map(|i| format!("{i:0100}").into()).collect();
+    let rule = ArgRule::NotOneOf(texts);
+    let caveats = (0..16).map(|i| Caveat::Arg { name: format!("a{i}").parse().expect("a name"), rule: rule.clone() });
+    let token = narrowed(&caveats.collect::<Vec<_>>());
+    let args = (0..16).map(|i| (format!("a{i}").parse().expect("a name"), Scalar::text("x").expect("short")));
+    let ask = Ask { args: Args::try_new(args).expect("few"), ..ask() };
+    allowed(verifier.decide(&token, &ask, &peer(), now(1)));
+    allowed(verifier.decide(&token, &ask, &peer(), now(1)));
+    assert_eq!((verifier.counters().tokens, verifier.counters().parents), (0, 1));
+}
