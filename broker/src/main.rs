@@ -15,6 +15,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Requests make many short-lived texts on several threads, which the system's allocator is slow at.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The Crumb broker: exchanges an agent's X.509-SVID for a token that can do one task.
 #[derive(Debug, Parser)]
 #[command(name = "crumb-broker", version, after_help = EXAMPLE)]

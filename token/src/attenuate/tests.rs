@@ -65,3 +65,9 @@ fn refuses_a_sealed_token() {
     let refused = attenuate(&sealed.expect("seals"), &[end(1)]).expect_err("sealed");
     assert!(matches!(refused, AttenuateError::Sealed));
 }
+
+#[test]
+fn debug_does_not_print_the_secret() {
+    let parent = Parent::read(&token(&claims())).expect("a token");
+    assert_eq!(format!("{parent:?}"), format!("Parent({}, {} bytes)", claims().token, parent.signed.len()));
+}

@@ -81,11 +81,15 @@ CREATE TABLE signing_keys (
 ) STRICT;
 ";
 
+/// How many prepared statements a connection keeps: all that there are, some of which are made again for every request.
+const STATEMENTS: usize = 64;
+
 /// How long a statement waits for a lock that another process holds, such as somebody's `sqlite3`.
 const BUSY_WAIT: Duration = Duration::from_millis(300);
 
 /// Sets a connection up for durable writing, and brings the tables up to date.
 pub(super) fn prepare_writer(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A commit is answered only once it would survive a loss of power.
@@ -104,6 +108,7 @@ pub(super) fn prepare_writer(connection: &mut Connection) -> rusqlite::Result<()
 
 /// Sets a connection up for reading.
 pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "trusted_schema", false)

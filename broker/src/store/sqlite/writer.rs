@@ -236,25 +236,33 @@ fn transact(
     connection: &mut Connection,
     batch: &mut [Box<dyn Job>],
 ) -> Result<Vec<Result<(), StoreError>>, rusqlite::Error> {
-    let mut tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut outcomes = Vec::with_capacity(batch.len());
     for job in batch {
-        let savepoint = tx.savepoint()?;
-        match job.run(&savepoint) {
-            Ok(()) => {
-                savepoint.commit()?;
-                outcomes.push(Ok(()));
-            }
+        // By hand, since these two are prepared once and not for every job.
+        tx.prepare_cached("SAVEPOINT job")?.execute([])?;
+        outcomes.push(match job.run(&tx) {
+            Ok(()) => Ok(()),
             Err(JobError::Sql(error)) if !is_about_the_row(&error) => return Err(error),
-            Err(JobError::Sql(error)) => {
-                tracing::error!(%error, "a write was refused by the store's own rules");
-                outcomes.push(Err(StoreError::Unavailable));
+            Err(error) => {
+                tx.execute_batch("ROLLBACK TO job")?;
+                Err(told(&error))
             }
-            Err(JobError::Corrupt(what)) => outcomes.push(Err(StoreError::Corrupt(what))),
-        }
+        });
+        tx.prepare_cached("RELEASE job")?.execute([])?;
     }
     tx.commit()?;
     Ok(outcomes)
+}
+
+fn told(error: &JobError) -> StoreError {
+    match error {
+        JobError::Sql(error) => {
+            tracing::error!(%error, "a write was refused by the store's own rules");
+            StoreError::Unavailable
+        }
+        JobError::Corrupt(what) => StoreError::Corrupt(what),
+    }
 }
 
 /// Says whether only this statement is wrong, and not the store.
