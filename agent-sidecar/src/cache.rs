@@ -9,12 +9,12 @@
 
 use crate::{
     broker::Broker,
+    call_tokens::CallTokens,
     own::OwnIdentity,
     request::{Presenter, RequestKey},
-    task_token::TaskToken,
 };
 use crumb_sdk::broker::{Exchange, LocalProcess, new_request_id};
-use crumb_token::{Clock, Denial, Grants, Reason, SessionId, SpiffeId, Timestamp, TokenId, parse::Unverified};
+use crumb_token::{Claims, Clock, Denial, Grants, Reason, SessionId, SpiffeId, Timestamp, TokenId, attenuate::Parent};
 use moka::{Expiry, policy::EvictionPolicy};
 use std::{
     sync::{
@@ -38,8 +38,10 @@ const LEFT_MIN_S: u64 = 1;
 /// A task token that is held.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// The secret.
-    pub(crate) token: TaskToken,
+    /// The secret. It never leaves; only what is narrowed from it does.
+    pub(crate) token: Parent,
+    /// What was narrowed from it lately.
+    pub(crate) calls: CallTokens,
     /// Its name.
     pub(crate) id: TokenId,
     /// What it allows.
@@ -196,16 +198,17 @@ impl Cache {
         };
         let minted = self.broker.exchange(exchange).await?;
         let bytes = minted.token.decode().map_err(|why| not_what_was_asked(minted.id, &why))?;
-        let read = Unverified::parse(&bytes).map_err(|why| not_what_was_asked(minted.id, &why))?;
-        check(&key, &holder, &read)?;
+        let token = Parent::read(&bytes).map_err(|why| not_what_was_asked(minted.id, &why))?;
+        check(&key, &holder, token.claims())?;
         tracing::info!(token = %minted.id, session = %key.session, audience = %key.audience, "a task token was fetched");
-        let (claims, now) = (read.claims(), self.clock.now().wall);
+        let (claims, end, now) = (token.claims(), token.expires_at(), self.clock.now().wall);
         Ok(Arc::new(Held {
             id: claims.token,
             grants: claims.grants.clone(),
-            expires_at: read.expires_at(),
-            renew_at: AtomicU64::new(renew_at(now, read.expires_at())),
-            token: TaskToken::new(bytes),
+            expires_at: end,
+            renew_at: AtomicU64::new(renew_at(now, end)),
+            token,
+            calls: CallTokens::default(),
             holder,
         }))
     }
@@ -218,8 +221,7 @@ impl std::fmt::Debug for Cache {
 }
 
 /// Holds what the broker minted against what was asked; a sidecar that mixes tokens up would be everybody's deputy.
-fn check(key: &RequestKey, holder: &SpiffeId, token: &Unverified) -> Result<(), Denial> {
-    let claims = token.claims();
+fn check(key: &RequestKey, holder: &SpiffeId, claims: &Claims) -> Result<(), Denial> {
     let wrong = if claims.session != key.session {
         "session"
     } else if claims.audience != key.audience {

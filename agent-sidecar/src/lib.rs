@@ -21,6 +21,7 @@
 
 mod broker;
 mod cache;
+mod call_tokens;
 mod caller;
 pub mod config;
 #[cfg(test)]
@@ -36,7 +37,6 @@ mod service;
 mod sessions;
 mod sidecar;
 mod sparse;
-mod task_token;
 mod tasks;
 mod tool_servers;
 mod tools;

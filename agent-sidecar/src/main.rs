@@ -16,6 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Requests make many short-lived texts on several threads, which the system's allocator is slow at.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is logged when `CRUMB_LOG` says nothing.
 const LOG_DEFAULT: &str = "info";
 

@@ -3,10 +3,9 @@
 //! Offline and by value: the caveats can only take away, and what the task token does not grant is refused here already,
 //! with the reason that the tool server would give.
 
-use crate::task_token::TaskToken;
 use crumb_token::{
     Ask, Caveat, Denial, Grants, Reason, ResourcePattern, Timestamp, TokenText,
-    attenuate::{AttenuateError, attenuate},
+    attenuate::{AttenuateError, Parent},
 };
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ impl Default for CallTtl {
 }
 
 /// A call token, and when it ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CallToken {
     /// The secret.
     pub(crate) token: TokenText,
@@ -63,7 +62,7 @@ pub(crate) struct CallToken {
 /// A denial: of the ask when the grants do not cover it, [`Reason::TokenExpired`] when the parent has ended, and
 /// [`Reason::Unforeseen`] when the token cannot be narrowed.
 pub(crate) fn narrow(
-    parent: &TaskToken,
+    parent: &Parent,
     grants: &Grants,
     parent_ends: Timestamp,
     ask: &Ask,
@@ -84,7 +83,7 @@ pub(crate) fn narrow(
         Caveat::ExpiresAt(expires_at),
     ];
     caveats.extend(ask.args_digest.map(Caveat::ArgsDigest));
-    let bytes = attenuate(parent.expose(), &caveats).map_err(|why| unusable(&why, ask))?;
+    let bytes = parent.narrow(&caveats).map_err(|why| unusable(&why, ask))?;
     Ok(CallToken { token: TokenText::from_bytes(&bytes), expires_at })
 }
 

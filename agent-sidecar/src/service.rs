@@ -19,7 +19,7 @@ use crumb_proto::{
     wire::{self, sidecar_service_server::SidecarService},
 };
 use crumb_token::{Ask, Denial, Reason};
-use std::sync::Arc;
+use std::{future::ready, pin::pin, sync::Arc};
 use tonic::{Request, Response, Status};
 
 /// The longest arguments of a call, in bytes: as the protocol says, and what a tool server accepts.
@@ -111,10 +111,17 @@ impl SidecarService for Service {
             let ttl = v.keep("ttl_s", CallTtl::try_from_s(message.ttl_s));
             Some((task?, Ask { args_digest: digest?, ..ask? }, ttl?))
         })?;
-        let made = self.sidecar.call_token(&admitted.caller, task, &ask, ttl).await;
+        let mut making = pin!(self.sidecar.call_token(&admitted.caller, task, &ask, ttl));
+        let (made, waited) = tokio::select! {
+            biased;
+            made = &mut making => (made, false),
+            () = ready(()) => (making.await, true),
+        };
         let token = made.map_err(|denial| refused(&denial))?;
-        // The broker may have been asked in between, for seconds; a secret goes only to who is there now.
-        admitted.peer.check(admitted.turn).await.map_err(|denial| refused(&denial))?;
+        if waited {
+            // The broker may have been asked in between, for seconds; a secret goes only to who is there now.
+            admitted.peer.check(admitted.turn).await.map_err(|denial| refused(&denial))?;
+        }
         let expires_at = token.expires_at.as_unix_s();
         Ok(Response::new(wire::CallTokenResponse { token: token.token.expose().to_owned(), expires_at }))
     }

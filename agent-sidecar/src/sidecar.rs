@@ -268,7 +268,12 @@ impl Sidecar {
     }
 
     fn narrow(&self, held: &Held, ask: &Ask, ttl: CallTtl) -> Result<CallToken, Denial> {
-        let call = narrow(&held.token, &held.grants, held.expires_at, ask, ttl, self.now())?;
+        let now = self.now();
+        if let Some(call) = held.calls.find(ask, ttl, now) {
+            return Ok(call);
+        }
+        let call = narrow(&held.token, &held.grants, held.expires_at, ask, ttl, now)?;
+        held.calls.keep(ask, ttl, &call, now);
         tracing::debug!(token = %held.id, %ask, "a call token was made");
         Ok(call)
     }

@@ -10,7 +10,7 @@
 //!
 //! - Facts, never a verdict: nothing here says who may do what.
 //! - A [`Process`] holds the pidfd and an open `/proc/PID` directory; no later read goes by number again.
-//! - [`Process::recheck`] comes before every use. Exit, `exec()`, a change of cgroup or of credentials end the identity.
+//! - [`Process::recheck`], or [`Process::recheck_at_once`], comes before every use. Exit, `exec()`, a change of cgroup or of credentials end the identity.
 //! - Bounded: an executable has at most [`EXE_LEN_MAX`] bytes, and the digest cache a fixed number of entries.
 //!
 //! # What it does not do
@@ -173,18 +173,29 @@ impl Process {
     /// [`Unattested::Gone`] after exit, [`Unattested::Changed`] after `exec()` and the like.
     pub fn recheck(&self) -> Result<(), Unattested> {
         ensure_alive(&self.pidfd)?;
-        let same = self.compare();
+        let same = self.dir.exe_stamp().map_err(|e| unreadable("executable", e)).and_then(|stamp| self.compare(stamp));
         ensure_alive(&self.pidfd)?;
         same
     }
 
-    fn compare(&self) -> Result<(), Unattested> {
+    /// As [`Process::recheck`], for callers that must not wait for a file system: nothing is asked for but what the kernel
+    /// has in memory. `None` when that is not enough, because the executable does not look as it did or cannot be seen.
+    pub fn recheck_at_once(&self) -> Option<Result<(), Unattested>> {
+        if let Err(gone) = ensure_alive(&self.pidfd) {
+            return Some(Err(gone));
+        }
+        let stamp = self.dir.exe_stamp_in_memory().ok().filter(|stamp| *stamp == self.stamp)?;
+        let same = self.compare(stamp);
+        Some(ensure_alive(&self.pidfd).and(same))
+    }
+
+    fn compare(&self, stamp: Stamp) -> Result<(), Unattested> {
         let seen = |what| move |e| unreadable(what, e);
         let stat = self.dir.stat().map_err(seen("stat"))?;
         if stat.starttime != self.stat.starttime {
             return Err(Unattested::Changed(Change::StartTime));
         }
-        self.compare_exe(self.dir.exe_stamp().map_err(seen("executable"))?)?;
+        self.compare_exe(stamp)?;
         if stat.image != self.stat.image {
             return Err(Unattested::Changed(Change::Image));
         }

@@ -63,6 +63,7 @@ async fn names_the_process_that_connected() {
     assert_eq!(facts.cgroup, fs::read_to_string("/proc/self/cgroup").expect("readable").trim_end());
     assert!(process.is_alive());
     process.recheck().expect("nothing changed");
+    assert!(matches!(process.recheck_at_once(), Some(Ok(()))));
 }
 
 #[tokio::test]
@@ -88,6 +89,7 @@ async fn notices_exec_of_another_program() {
     assert_eq!(met.puppet.hear().await.as_deref(), Some("holding"));
     assert!(process.is_alive());
     assert!(matches!(process.recheck(), Err(Unattested::Changed(Change::Exe))), "{:?}", process.recheck());
+    assert!(process.recheck_at_once().is_none(), "the other file has to be looked at");
     let now = Process::attest(&met.socket).expect("it lives");
     assert_eq!(now.facts().exe, other);
     assert_eq!(now.facts().starttime, process.facts().starttime, "which is why the start time is not enough");
@@ -101,6 +103,7 @@ async fn notices_exec_of_the_same_program() {
     met.puppet.tell(&format!("exec {}", same.display())).await;
     assert_eq!(met.puppet.hear().await.as_deref(), Some("holding"));
     assert!(matches!(process.recheck(), Err(Unattested::Changed(Change::Image))), "{:?}", process.recheck());
+    assert!(matches!(process.recheck_at_once(), Some(Err(Unattested::Changed(Change::Image)))));
 }
 
 #[tokio::test]
@@ -124,6 +127,7 @@ async fn notices_exit() {
     met.puppet.exited().await;
     assert!(!process.is_alive());
     assert!(matches!(process.recheck(), Err(Unattested::Gone)));
+    assert!(matches!(process.recheck_at_once(), Some(Err(Unattested::Gone))));
     assert!(matches!(Process::attest(&met.socket), Err(Unattested::Gone)));
 }
 

@@ -5,7 +5,7 @@ use crate::fixtures::{at, caller, key_of, mint_for, process, session_id};
 use crumb_sdk::broker::{Exchange, new_request_id};
 use crumb_token::parse::Unverified;
 
-fn parent(resource: &str) -> (TaskToken, Grants) {
+fn parent(resource: &str) -> (Parent, Grants) {
     let key = key_of(&caller("/bin/one"), session_id(1), resource);
     let exchange = Exchange {
         request: new_request_id(),
@@ -18,7 +18,7 @@ fn parent(resource: &str) -> (TaskToken, Grants) {
         process: Some(process()),
     };
     let minted = mint_for(&exchange, at(1000), 900);
-    (TaskToken::new(minted.token.decode().expect("base64url")), minted.grants)
+    (Parent::read(&minted.token.decode().expect("base64url")).expect("a token"), minted.grants)
 }
 
 fn ask(tool: &str, operation: &str, resource: &str) -> Ask {

@@ -138,3 +138,16 @@ async fn a_token_that_comes_after_the_close_is_not_kept() {
     assert_eq!(began.expect_err("closed meanwhile").reason, Reason::SessionUnknown);
     assert_eq!(b.sidecar.health().await.task_tokens, 0);
 }
+
+#[tokio::test]
+async fn the_same_call_again_gets_the_same_token_and_another_caller_none() {
+    let (b, one, other) = (bench(), attested("/bin/one"), attested("/bin/other"));
+    let (session, task) = begun(&b, &one, true).await;
+    let first = b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.expect("granted");
+    let again = b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.expect("granted");
+    assert_eq!(first.token.expose(), again.token.expose());
+    let denial = b.sidecar.call_token(&other, task, &ask(), CallTtl::default()).await.expect_err("not its task");
+    assert_eq!(denial.reason, Reason::SessionUnknown);
+    b.sidecar.close(&one, session).await.expect("its own");
+    assert!(b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.is_err(), "gone with its session");
+}

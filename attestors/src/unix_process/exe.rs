@@ -11,6 +11,7 @@ use std::{
 };
 
 use nix::sys::stat::{FileStat, fstat};
+use rustix::fs::{Statx, makedev};
 use sha2::{Digest, Sha256};
 
 use super::{Change, Unattested, proc_dir::ProcDir};
@@ -46,6 +47,16 @@ impl Stamp {
             len: stat.st_size,
             modified: (stat.st_mtime, stat.st_mtime_nsec),
             changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    pub(super) fn of_statx(stat: &Statx) -> Self {
+        Self {
+            dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            ino: stat.stx_ino,
+            len: i64::try_from(stat.stx_size).unwrap_or(i64::MAX),
+            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec.into()),
+            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec.into()),
         }
     }
 

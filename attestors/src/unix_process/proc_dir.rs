@@ -15,6 +15,8 @@ use nix::{
     sys::stat::{Mode, fstatat},
 };
 
+use rustix::fs::{AtFlags as Flags, StatxFlags, statx};
+
 use super::exe::Stamp;
 
 /// `stat` and `status` are about one and two KiB; the process name in them is at most 64 bytes.
@@ -59,6 +61,12 @@ impl ProcDir {
         Ok(Stamp::of(&fstatat(&self.0, "exe", AtFlags::empty())?))
     }
 
+    /// As [`Self::exe_stamp`], by what the kernel has in memory: a file system in another process, or across the network,
+    /// is not asked.
+    pub(super) fn exe_stamp_in_memory(&self) -> io::Result<Stamp> {
+        Ok(Stamp::of_statx(&statx(&self.0, "exe", Flags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)?))
+    }
+
     pub(super) fn exe_path(&self) -> io::Result<PathBuf> {
         Ok(readlinkat(&self.0, "exe")?.into())
     }
@@ -86,7 +94,8 @@ pub(super) fn pid_of(pidfd: RawFd) -> io::Result<i32> {
 
 fn read_text(file: File, len_max: u64) -> io::Result<String> {
     // The process names itself, in any bytes it likes; lossy text keeps the structure, and the structure is ASCII.
-    let mut bytes = Vec::with_capacity(1024);
+    // Room for all of it as a rule, so that one read brings it and one finds the end.
+    let mut bytes = Vec::with_capacity(4096);
     file.take(len_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > len_max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than the kernel writes it"));
