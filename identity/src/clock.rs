@@ -32,10 +32,10 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
-    /// Reads the kernel's coarse clocks, which stand still for up to 10 ms between its ticks and cost a third: every call
-    /// that is decided reads them, and decisions are made in seconds.
+    /// Reads the kernel's coarse wall clock, which stands still for up to 10 ms between its ticks and costs a third: every
+    /// call that is decided reads it, and decisions are made in seconds. Ticks are exact, since durations are told by them.
     fn now(&self) -> Now {
-        let ticks = read(ClockId::CLOCK_MONOTONIC_COARSE);
+        let ticks = read(ClockId::CLOCK_MONOTONIC);
         let wall = not_before(&LATEST_MS, millis(read(ClockId::CLOCK_REALTIME_COARSE)));
         let ticks = ticks.saturating_sub(*ORIGIN.get_or_init(|| ticks));
         Now { wall: Timestamp::from_unix_s(wall / 1000), ticks }
