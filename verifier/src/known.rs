@@ -10,6 +10,7 @@ use crate::{
     feed::{CONTEXT, FeedRefused, Freshness, Message, Signed},
     keyring::Keyring,
     revoked::Revoked,
+    verifier::SERVER,
 };
 use crumb_token::{Claims, Denial, KeyId, Now, Reason, Timestamp};
 use std::{sync::Arc, time::Duration};
@@ -45,11 +46,12 @@ impl Facts {
     ///
     /// # Errors
     ///
-    /// As [`Self::key`].
+    /// As [`Self::key`]; [`Reason::SignatureInvalid`] when the number has another key now.
     pub(crate) fn check_root(&self, root: Root, claims: &Claims) -> Result<(), Denial> {
         let key = self.key(root.id, claims)?;
         let same = *key.as_bytes() == root.public;
-        if same { Ok(()) } else { Err(Denial::new(Reason::KeyUnknown).by("signing keys", BROKER)) }
+        // As if it came for the first time: the key of that number did not sign it.
+        if same { Ok(()) } else { Err(Denial::new(Reason::SignatureInvalid).by("signatures", SERVER)) }
     }
 
     /// Holds a token against the revocations of itself, its session and its agent.

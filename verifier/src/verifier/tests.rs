@@ -286,7 +286,7 @@ fn a_key_that_has_another_number_or_is_gone_vouches_for_nothing_that_is_remember
     let broker = crate::fixture::Broker { id: BROKER.id, ..OTHER };
     let message = Message { epoch: 2, keys: vec![key], ..full(2) };
     broker.tell(&verifier, message, now(2)).expect("taken");
-    denied(verifier.decide(&token, &ask(), &peer(), now(2)), Reason::KeyUnknown);
+    denied(verifier.decide(&token, &ask(), &peer(), now(2)), Reason::SignatureInvalid);
     let sibling = narrowed(&[Caveat::ExpiresAt(at(T0 + 31))]);
     denied(verifier.decide(&sibling, &ask(), &peer(), now(2)), Reason::SignatureInvalid);
 }
