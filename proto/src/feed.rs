@@ -4,29 +4,46 @@
 //! verifier needs to know the other.
 
 use crate::wire;
-use crumb_token::{KeyId, revocation::Target};
+use crumb_token::{KeyId, Timestamp, revocation::Target};
 
 /// Reads what a revocation is about. `None` when it is not well-formed; the feed must then be refused as a whole, since a
 /// revocation that is skipped is a token that lives.
 pub fn target(revocation: &wire::Revocation) -> Option<Target> {
     use wire::revocation::What;
-    match revocation.what.as_ref()? {
-        What::TokenId(id) => id.parse().ok().map(Target::Token),
-        What::SessionId(id) => id.parse().ok().map(Target::Session),
-        What::Agent(name) => name.parse().ok().map(Target::Agent),
-        What::KeyId(id) => Some(Target::Key(KeyId(*id))),
-    }
+    let (kind, name) = match revocation.what.as_ref()? {
+        What::TokenId(id) => ("token", id),
+        What::SessionId(id) => ("session", id),
+        What::Agent(name) => ("agent", name),
+        What::Version(name) => ("version", name),
+        What::ToolServer(audience) => ("tool_server", audience),
+        What::Subject(name) => ("subject", name),
+        What::KeyId(id) => return Some(Target::Key(KeyId(*id))),
+    };
+    Target::from_words(kind, name)
 }
 
 /// Writes what a revocation is about.
 pub fn to_what(target: &Target) -> wire::revocation::What {
     use wire::revocation::What;
     match target {
-        Target::Token(id) => What::TokenId(id.to_string()),
-        Target::Session(id) => What::SessionId(id.to_string()),
-        Target::Agent(name) => What::Agent(name.to_string()),
+        Target::Token(_) => What::TokenId(target.name()),
+        Target::Session(_) => What::SessionId(target.name()),
+        Target::Agent(_) => What::Agent(target.name()),
+        Target::Version(..) => What::Version(target.name()),
+        Target::ToolServer(_) => What::ToolServer(target.name()),
+        Target::Subject(_) => What::Subject(target.name()),
         Target::Key(id) => What::KeyId(id.0),
     }
+}
+
+/// Reads until when a revocation reaches what was issued; zero stands for the end of time.
+pub fn issued_until(revocation: &wire::Revocation) -> Timestamp {
+    Timestamp::from_unix_s(if revocation.issued_until == 0 { u64::MAX } else { revocation.issued_until })
+}
+
+/// Writes it.
+pub fn to_issued_until(at: Timestamp) -> u64 {
+    if at.as_unix_s() == u64::MAX { 0 } else { at.as_unix_s() }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ const PATTERNS: &[&str] = &["*", "file:///docs/*", "file:///docs/b/*", "repo:*",
 const PEERS: &[&str] =
     &["spiffe://acme.example/agent/a", "spiffe://acme.example/agent/a-2", "spiffe://acme.example/agent/b"];
 const SERVERS: &[&str] = &["spiffe://acme.example/tool/files", "https://tools.acme.example/mcp"];
+const ABOVE: &[&str] = &["ses_01983f00000070008000000000000003", "ses_01983f00000070008000000000000004"];
 const NAMES: &[&str] = &["path", "count", "force"];
 const TEXTS: &[&str] = &["", "a", "ab", "abc", "b", "read", "1"];
 
@@ -47,8 +48,8 @@ fn grants() -> impl Strategy<Value = Grants> {
 
 /// Claims that were issued before [`NOW`], and end around it.
 pub fn claims() -> impl Strategy<Value = Claims> {
-    (grants(), one(PEERS), one(SERVERS), 1..=60u64, 0..=40u64, 0..=8u8, collection::vec(one(PEERS), 0..4)).prop_map(
-        |(grants, holder, audience, age, left, depth_limit, actors)| Claims {
+    (grants(), one(PEERS), one(SERVERS), 1..=60u64, 0..=40u64, 0..=8u8, collection::vec(one(PEERS), 0..4), collection::vec(select(ABOVE).prop_map(player::above), 0..4)).prop_map(
+        |(grants, holder, audience, age, left, depth_limit, actors, ancestors)| Claims {
             grants,
             holder,
             audience,
@@ -56,6 +57,7 @@ pub fn claims() -> impl Strategy<Value = Claims> {
             expires_at: Timestamp::from_unix_s(NOW + left),
             depth_limit,
             actors,
+            ancestors,
             ..player::claims()
         },
     )

@@ -23,7 +23,8 @@ pub struct World {
     pub key: (u32, [u8; 32]),
     /// From when and until when the key is in force, both ends included.
     pub key_in_force: (u64, u64),
-    /// What has been revoked, as `token:<id>`, `session:<id>`, `agent:<name>` or `key:<number>`.
+    /// What has been revoked, as `token:<id>`, `session:<id>`, `agent:<name>`,
+    /// `version:<agent>@<version>`, `tool_server:<audience>`, `subject:<name>` or `key:<number>`.
     pub revoked: BTreeSet<String>,
     /// The nonces that were used, each with its token's id.
     pub used: BTreeSet<(String, Vec<u8>)>,
@@ -74,10 +75,27 @@ impl World {
             return Err(Reason::TokenExpired);
         }
         // 8.
-        for (kind, fact) in [("token", "token_id"), ("session", "session"), ("agent", "agent")] {
-            if self.revoked.contains(&format!("{kind}:{}", token.text(fact).ok_or(Reason::TokenOutOfProfile)?)) {
-                return Err(Reason::TokenRevoked);
+        let text = |fact| token.text(fact).ok_or(Reason::TokenOutOfProfile);
+        let mut endings = vec![
+            format!("token:{}", text("token_id")?),
+            format!("session:{}", text("session")?),
+            format!("agent:{}", text("agent")?),
+            format!("version:{}@{}", text("agent")?, text("agent_version")?),
+            format!("tool_server:{}", text("audience")?),
+        ];
+        for fact in token.facts() {
+            match (fact.name.as_str(), &fact.terms[..]) {
+                ("ancestor", [_, Value::Text(session), Value::Text(agent), Value::Text(version), _]) => endings.extend([
+                    format!("session:{session}"),
+                    format!("agent:{agent}"),
+                    format!("version:{agent}@{version}"),
+                ]),
+                ("subject", [Value::Text(name), _]) => endings.push(format!("subject:{name}")),
+                _ => {}
             }
+        }
+        if endings.iter().any(|ending| self.revoked.contains(ending)) {
+            return Err(Reason::TokenRevoked);
         }
         // 9.
         if token.text("holder") != Some(peer) {

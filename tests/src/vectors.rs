@@ -53,9 +53,13 @@ pub struct Vector {
     pub peer: String,
     /// The verifier's own audience.
     pub audience: String,
+    /// Where the verifier runs; absent when it takes tokens of every environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// The call.
     pub ask: Call,
-    /// What has been revoked: `token:<id>`, `session:<id>`, `agent:<name>` or `key:<number>`.
+    /// What has been revoked: a kind and a name, such as `session:<id>` or `agent:<name>`, and ` <= ` and a time when only
+    /// what was issued until then is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<String>,
     /// True when the same call with the same token was allowed just before.

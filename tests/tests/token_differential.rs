@@ -37,9 +37,16 @@ struct Step {
 enum Ending {
     Token,
     Session,
+    Above,
     Agent,
+    Version,
+    ToolServer,
+    Subject,
     Nothing,
 }
+
+/// A session that no token is of.
+const UNKNOWN: &str = "ses_ffffffffffffffffffffffffffffffff";
 
 #[derive(Clone, Debug)]
 struct Story {
@@ -49,7 +56,8 @@ struct Story {
 
 fn step() -> impl Strategy<Value = Step> {
     let ending = prop_oneof![
-        4 => Just(Ending::Token), 3 => Just(Ending::Session), 1 => Just(Ending::Agent), 3 => Just(Ending::Nothing)
+        4 => Just(Ending::Token), 3 => Just(Ending::Session), 1 => Just(Ending::Above), 1 => Just(Ending::Agent),
+        1 => Just(Ending::Version), 1 => Just(Ending::ToolServer), 1 => Just(Ending::Subject), 4 => Just(Ending::Nothing)
     ];
     let revoke = option::weighted(0.15, (any::<Index>(), ending));
     let wait_s = prop_oneof![4 => Just(0u64), 4 => 1..4u64, 1 => 4..40u64];
@@ -97,15 +105,18 @@ impl Bench {
 
     fn revoke(&mut self, case: &Case, ending: Ending) {
         let claims = &case.claims;
-        let (target, text) = match ending {
-            Ending::Token => (Target::Token(claims.token), format!("token:{}", claims.token)),
-            Ending::Session => (Target::Session(claims.session), format!("session:{}", claims.session)),
-            Ending::Agent => (Target::Agent(claims.agent.clone()), format!("agent:{}", claims.agent)),
-            Ending::Nothing => {
-                let other = "tok_ffffffffffffffffffffffffffffffff";
-                (Target::Token(other.parse().expect("an id")), format!("token:{other}"))
-            }
+        let words = match ending {
+            Ending::Token => ("token", claims.token.to_string()),
+            Ending::Session => ("session", claims.session.to_string()),
+            Ending::Above => ("session", claims.ancestors.first().map_or(UNKNOWN.into(), |a| a.session.to_string())),
+            Ending::Agent => ("agent", claims.agent.to_string()),
+            Ending::Version => ("version", format!("{}@{}", claims.agent, claims.version)),
+            Ending::ToolServer => ("tool_server", claims.audience.to_string()),
+            Ending::Subject => ("subject", claims.subject.as_ref().map_or("nobody".into(), |s| s.name.to_string())),
+            Ending::Nothing => ("session", UNKNOWN.to_owned()),
         };
+        let target = Target::from_words(words.0, &words.1).expect("something that can be revoked");
+        let text = format!("{}:{}", words.0, words.1);
         self.ours.revoke([target], self.now_s);
         self.naive.revoked.insert(text);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Caveat, Claims, Grant, Grants, Origin, Reason, ResourcePattern, SpiffeId, Timestamp,
-    claims::Subject,
+    claims::{Ancestor, Subject},
     origin::Assurance,
     profile::{self, DEPTH_MAX, ambient, fact},
     shape::{self, from_check, is_check_if, read_query},
@@ -31,7 +31,7 @@ pub(crate) fn read(block: &schema::Block, symbols: &Symbols<'_>) -> Result<Claim
     Ok(claims)
 }
 
-/// The facts as they are met: each once, grants and actors in order.
+/// The facts as they are met: each once, grants, actors and ancestors in order.
 #[derive(Default)]
 struct Draft<'a> {
     profile: Option<i64>,
@@ -42,6 +42,7 @@ struct Draft<'a> {
     intent_digest: Option<[u8; 32]>,
     depth_limit: Option<u8>,
     actors: Vec<SpiffeId>,
+    ancestors: Vec<Ancestor>,
     grants: Vec<Grant>,
 }
 
@@ -63,7 +64,9 @@ impl<'a> Draft<'a> {
         match (name, terms) {
             (fact::PROFILE, [Term::Int(version)]) => put(&mut self.profile, *version),
             (fact::ORIGIN, [Term::Text(kind), Term::Text(who), Term::Text(how)]) => {
-                put(&mut self.origin, Origin::from_words(kind, who, how)?)
+                // The parent of a session is its last ancestor; what set off the outermost one is not an agent.
+                let origin = Origin::from_words(kind, who, how).filter(|o| !matches!(o, Origin::Agent { .. }))?;
+                put(&mut self.origin, origin)
             }
             (fact::SUBJECT, [Term::Text(who), Term::Text(how)]) => put(&mut self.subject, subject(who, how)?),
             (fact::INTENT_DIGEST, [Term::Bytes(digest)]) => put(&mut self.intent_digest, (*digest).try_into().ok()?),
@@ -75,6 +78,12 @@ impl<'a> Draft<'a> {
                 let next =
                     usize::try_from(*position).ok()? == self.actors.len() && self.actors.len() < Claims::ACTORS_MAX;
                 self.actors.push(id.parse().ok()?);
+                next.then_some(())
+            }
+            (fact::ANCESTOR, [Term::Int(position), above @ ..]) => {
+                let len = self.ancestors.len();
+                let next = usize::try_from(*position).ok()? == len && len < Claims::ANCESTORS_MAX;
+                self.ancestors.push(ancestor(above)?);
                 next.then_some(())
             }
             (fact::GRANT, [Term::Text(tool), Term::Text(operation), Term::Text(kind), Term::Text(resource)]) => {
@@ -124,6 +133,7 @@ impl<'a> Draft<'a> {
             expires_at: self.date(fact::EXPIRES_AT)?,
             subject: self.subject,
             actors: self.actors,
+            ancestors: self.ancestors,
             origin: self.origin?,
             intent_digest: self.intent_digest?,
             grants,
@@ -143,6 +153,16 @@ fn subject(who: &str, how: &str) -> Option<Subject> {
         _ => return None,
     };
     Some(Subject { name: who.parse().ok()?, assurance })
+}
+
+fn ancestor(terms: &[Term<'_>]) -> Option<Ancestor> {
+    let [Term::Text(session), Term::Text(agent), Term::Text(version), Term::Bytes(digest)] = terms else { return None };
+    Some(Ancestor {
+        session: session.parse().ok()?,
+        agent: agent.parse().ok()?,
+        version: version.parse().ok()?,
+        intent_digest: (*digest).try_into().ok()?,
+    })
 }
 
 fn grant(tool: &str, operation: &str, kind: &str, resource: &str) -> Option<Grant> {

@@ -21,6 +21,19 @@ pub struct Subject {
     pub assurance: Assurance,
 }
 
+/// A session above another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ancestor {
+    /// Which.
+    pub session: SessionId,
+    /// The agent that acts in it.
+    pub agent: AgentName,
+    /// The version of that agent.
+    pub version: Version,
+    /// SHA-256 of its intent sentence.
+    pub intent_digest: [u8; 32],
+}
+
 /// Everything that the broker says about a task token.
 ///
 /// Plain data: making one gives nobody any right. Rights come from a signature, and only the verifier checks those.
@@ -42,7 +55,10 @@ pub struct Claims {
     pub subject: Option<Subject>,
     /// Those who acted before in the chain of delegation, nearest first, at most [`Claims::ACTORS_MAX`].
     pub actors: Vec<SpiffeId>,
-    /// What set the session off.
+    /// The sessions that this one is inside of, the outermost first, at most [`Claims::ANCESTORS_MAX`]: revoking any of
+    /// them ends this token.
+    pub ancestors: Vec<Ancestor>,
+    /// What set off the outermost session: a person or a schedule, never an agent.
     pub origin: Origin,
     /// SHA-256 of the session's intent sentence.
     pub intent_digest: [u8; 32],
@@ -63,4 +79,6 @@ pub struct Claims {
 impl Claims {
     /// The most prior actors.
     pub const ACTORS_MAX: usize = 8;
+    /// The most sessions above.
+    pub const ANCESTORS_MAX: usize = 8;
 }

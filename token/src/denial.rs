@@ -144,6 +144,20 @@ reasons! {
     AgentProcessMismatch, "agent_process_mismatch", Denied, "the calling process is not the one that the agent's manifest describes", "run the agent as its manifest says, or correct the manifest";
     /// The manifest's validity has ended.
     AgentExpired, "agent_expired", Denied, "the agent's registration has ended", "have its owner review and extend it";
+    /// The person who answers for it has left.
+    AgentOrphaned, "agent_orphaned", Denied, "nobody answers for this agent any more", "name another owner in its manifest, a person who can be asked";
+    /// Its lifecycle state gives it no tokens, or none here.
+    AgentNotOperating, "agent_not_operating", Denied, "the agent is not in a state in which it gets tokens here", "have its owner move it on: built, tested, promoted, operating";
+    /// It was set aside for review.
+    AgentQuarantined, "agent_quarantined", Denied, "the agent is in quarantine", "have its owner review it, and end the quarantine in its manifest";
+    /// It was retired for good.
+    AgentRetired, "agent_retired", Denied, "the agent has been retired", "register a new agent: a retired one never comes back";
+    /// Its deployment stopped renewing its lease.
+    LeaseEnded, "lease_ended", Denied, "the agent's deployment has stopped renewing its lease", "deploy it again, and renew the lease while it runs";
+    /// Its owner has not reviewed it in time.
+    ReviewOverdue, "review_overdue", Denied, "the agent's review is overdue", "have its owner review it: `crumb review`";
+    /// A token of one environment, asked for or shown in another.
+    EnvironmentMismatch, "environment_mismatch", Denied, "the agent is registered for another environment than this", "use the broker and the tool servers of the agent's own environment";
     /// No such tool server.
     ToolServerUnknown, "tool_server_unknown", Denied, "no tool server is registered with this audience", "register it: a ToolServer manifest in the broker's registry";
     /// The tool server has no such tool or operation.
@@ -170,6 +184,36 @@ reasons! {
     TooManySessions, "too_many_sessions", Exhausted, "the agent has too many open sessions", "close sessions that are done";
     /// Only operators may do this.
     NotAnOperator, "not_an_operator", Denied, "the caller is not an operator of this broker", "use the broker's admin socket as the broker's user";
+    /// The kill switch is on.
+    Stopped, "stopped", Denied, "an operator has stopped this", "have an operator lift it: `crumb kill-switch --lift`";
+    /// The policy says no.
+    PolicyDenied, "policy_denied", Denied, "the issuance policy does not allow this", "ask for less, or see `crumb policy explain` for the rule that said no";
+    /// Somebody has to approve it first.
+    ApprovalNeeded, "approval_needed", Denied, "this needs an approval", "wait for the approval and ask again, or ask for less";
+    /// An approver said no.
+    ApprovalDenied, "approval_denied", Denied, "the approval was refused", "ask for less, or appeal: `crumb appeal`";
+    /// It was not approved in time.
+    ApprovalExpired, "approval_expired", Denied, "nobody approved it in time, or the approval has ended", "ask again";
+    /// No such approval request, or not one that the caller may see.
+    ApprovalUnknown, "approval_unknown", NotFound, "there is no such approval request", "list them: `crumb requests`";
+    /// Somebody who may not approve this.
+    NotAnApprover, "not_an_approver", Denied, "the caller may not approve this", "have somebody of the named group approve it, who did not ask for it";
+    /// It was decided, or redeemed, before.
+    ApprovalUsed, "approval_used", Conflict, "the approval was used or decided before", "ask again";
+    /// More often than policy allows.
+    RateLimited, "rate_limited", Exhausted, "the agent asks more often than its policy allows", "ask less often, or hold on to the task token";
+    /// More in one session than policy allows.
+    BudgetSpent, "budget_spent", Denied, "the session has used what its policy gives it", "open a session whose intent needs more";
+    /// The session behaves unlike its kind, and waits for review.
+    SessionHalted, "session_halted", Denied, "the session is halted for review", "have the agent's owner look at it: `crumb session resume`";
+    /// The subject token does not verify.
+    SubjectInvalid, "subject_invalid", Unauthenticated, "the subject token does not verify", "get a new one from the identity provider, with this broker as audience";
+    /// A delegation that this token, or its policy, does not allow.
+    DelegationRefused, "delegation_refused", Denied, "this may not be delegated", "delegate less, or through the broker";
+    /// Somebody changed the manifest meanwhile.
+    RegistryConflict, "registry_conflict", Conflict, "the manifest was changed by somebody else meanwhile", "fetch it again, and apply the change to what is there now";
+    /// Manifests that cannot be used.
+    ManifestInvalid, "manifest_invalid", Invalid, "the manifests have defects, so none was applied", "correct the lines named in the details";
     /// Only registered tool servers may do this.
     NotAToolServer, "not_a_tool_server", Denied, "the caller is not a registered tool server", "register it: a ToolServer manifest in the broker's registry";
 

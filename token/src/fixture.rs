@@ -32,6 +32,7 @@ pub(crate) fn claims() -> Claims {
         holder: "spiffe://acme.example/agent/research-bot".parse().expect("a SPIFFE ID"),
         subject: None,
         actors: vec![],
+        ancestors: vec![],
         origin: Origin::from_words("schedule", "nightly", "asserted").expect("an origin"),
         intent_digest: [3; 32],
         audience: "spiffe://acme.example/tool/files".parse().expect("an audience"),

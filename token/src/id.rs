@@ -73,6 +73,11 @@ prefixed_id! {
     RecordId, "rec"
 }
 
+prefixed_id! {
+    /// One request for approval: `apr_…`.
+    ApprovalId, "apr"
+}
+
 /// A root signing key, as Biscuit's `root_key_id`.
 ///
 /// The number is not covered by the token's signature; it only says which key to try.

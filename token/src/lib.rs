@@ -50,7 +50,7 @@ pub use caveat::Caveat;
 pub use claims::Claims;
 pub use denial::{Denial, Reason};
 pub use grant::{Grant, Grants};
-pub use id::{KeyId, RecordId, RequestId, SessionId, TaskId, TokenId};
+pub use id::{ApprovalId, KeyId, RecordId, RequestId, SessionId, TaskId, TokenId};
 pub use intent::Intent;
 pub use origin::Origin;
 pub use resource::{Resource, ResourcePattern};

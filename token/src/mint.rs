@@ -28,8 +28,8 @@ pub enum MintError {
     /// It would have expired already.
     #[error("the token would end before it begins")]
     Lifetime,
-    /// More prior actors or depth than the profile has room for.
-    #[error("the chain of actors or the depth limit is past the profile's bound")]
+    /// More prior actors, sessions above or depth than the profile has room for.
+    #[error("the chain of actors or sessions, or the depth limit, is past the profile's bound")]
     Depth,
     /// Larger than [`profile::MINTED_LEN_MAX`].
     #[error("the token would have {0} bytes, more than 4096")]
@@ -51,7 +51,9 @@ pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<V
     if claims.expires_at <= claims.issued_at {
         return Err(MintError::Lifetime);
     }
-    if claims.actors.len() > Claims::ACTORS_MAX || claims.depth_limit > profile::DEPTH_MAX {
+    if claims.actors.len() > Claims::ACTORS_MAX
+        || claims.ancestors.len() > Claims::ANCESTORS_MAX
+        || claims.depth_limit > profile::DEPTH_MAX {
         return Err(MintError::Depth);
     }
     let token = build(claims, key_id, key).ok_or(MintError::Build)?;
@@ -102,6 +104,12 @@ pub(crate) fn facts(c: &Claims) -> Vec<Fact> {
     }
     for (position, actor) in (0i64..).zip(&c.actors) {
         facts.push(Fact::new(fact::ACTOR.to_owned(), vec![int(position), string(actor.as_str())]));
+    }
+    for (position, above) in (0i64..).zip(&c.ancestors) {
+        let session = above.session.to_string();
+        let [session, agent, version] = [&session, above.agent.as_str(), above.version.as_str()].map(string);
+        let terms = vec![int(position), session, agent, version, bytes(&above.intent_digest)];
+        facts.push(Fact::new(fact::ANCESTOR.to_owned(), terms));
     }
     for grant in c.grants.iter() {
         let (kind, resource) = match &grant.resource {

@@ -59,6 +59,8 @@ pub mod fact {
     pub const SUBJECT: &str = "subject";
     /// `actor(position, text)`.
     pub const ACTOR: &str = "actor";
+    /// `ancestor(position, session, agent, version, bytes)`.
+    pub const ANCESTOR: &str = "ancestor";
     /// `origin(kind, name, assurance)`.
     pub const ORIGIN: &str = "origin";
     /// `intent_digest(bytes)`.

@@ -61,8 +61,17 @@ pub struct Revocation {
     pub sequence: u64,
     /// What it ends.
     pub target: Target,
+    /// It ends what was issued at this moment or earlier; the end of time for what cannot come back.
+    pub issued_until: Timestamp,
     /// After this nothing that it revokes can be alive, and the verifier forgets it.
     pub until: Timestamp,
+}
+
+impl Revocation {
+    /// Makes one that ends everything of `target`, whenever it was issued.
+    pub fn whole(sequence: u64, target: Target, until: Timestamp) -> Self {
+        Self { sequence, target, issued_until: Timestamp::from_unix_s(u64::MAX), until }
+    }
 }
 
 /// How lately the verifier has heard from the broker.

@@ -75,7 +75,7 @@ pub(crate) fn heartbeat(s: u64, sequence: u64) -> Message {
 
 /// A message with one revocation, `s` seconds after `T0`.
 pub(crate) fn revoke(s: u64, sequence: u64, target: Target) -> Message {
-    let revocation = Revocation { sequence, target, until: at(T0 + 3600) };
+    let revocation = Revocation::whole(sequence, target, at(T0 + 3600));
     Message { revocations: vec![revocation], ..heartbeat(s, sequence) }
 }
 
@@ -110,6 +110,7 @@ pub(crate) fn claims() -> Claims {
         holder: peer(),
         subject: None,
         actors: vec![],
+        ancestors: vec![],
         origin: Origin::from_words("schedule", "nightly", "asserted").expect("an origin"),
         intent_digest: [3; 32],
         audience: AUDIENCE.parse().expect("an audience"),

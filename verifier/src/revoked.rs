@@ -10,7 +10,28 @@ use std::{collections::HashMap, sync::Arc};
 /// How many revocations the young layer takes: a copy of this many costs some tens of microseconds.
 const YOUNG_MAX: usize = 1024;
 
-type Layer = HashMap<Target, Timestamp>;
+type Layer = HashMap<Target, Ending>;
+
+/// How far a revocation reaches.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    /// It ends what was issued until then.
+    issued_until: Timestamp,
+    /// Nothing that it ends is alive after this.
+    until: Timestamp,
+}
+
+impl Ending {
+    fn of(revocation: &Revocation) -> Self {
+        Self { issued_until: revocation.issued_until, until: revocation.until }
+    }
+
+    /// Two revocations of the same thing reach as far as either.
+    fn reach(&mut self, other: Self) {
+        self.issued_until = self.issued_until.max(other.issued_until);
+        self.until = self.until.max(other.until);
+    }
+}
 
 /// What has been revoked, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -25,33 +46,43 @@ impl Revoked {
         self.settled.len() + self.young.len()
     }
 
-    /// Says whether `target` itself is revoked.
-    pub(crate) fn has(&self, target: &Target) -> bool {
-        self.young.contains_key(target) || self.settled.contains_key(target)
+    /// Says whether something of `target` that was issued then is revoked.
+    pub(crate) fn has(&self, target: &Target, issued_at: Timestamp) -> bool {
+        let ends = |layer: &Layer| layer.get(target).is_some_and(|ending| issued_at <= ending.issued_until);
+        ends(&self.young) || ends(&self.settled)
     }
 
     /// Says whether the key is revoked.
     pub(crate) fn has_key(&self, key: KeyId) -> bool {
-        self.has(&Target::Key(key))
+        let target = Target::Key(key);
+        self.young.contains_key(&target) || self.settled.contains_key(&target)
     }
 
-    /// Returns what ends the token of `claims`: itself, its session or its agent.
+    /// Returns what ends the token of `claims`: itself, its session or one above, the agent of any of these or that version
+    /// of it, its tool server, or the person on whose behalf it is.
     pub(crate) fn ends(&self, claims: &Claims) -> Option<&'static str> {
-        if self.has(&Target::Token(claims.token)) {
-            return Some("token");
+        if self.young.is_empty() && self.settled.is_empty() {
+            return None;
         }
-        if self.has(&Target::Session(claims.session)) {
-            return Some("session");
-        }
-        self.has(&Target::Agent(claims.agent.clone())).then_some("agent")
+        let own = (claims.session, &claims.agent, &claims.version);
+        let above = claims.ancestors.iter().map(|above| (above.session, &above.agent, &above.version));
+        let steps = above.chain([own]).flat_map(|(session, agent, version)| {
+            [Target::Session(session), Target::Agent(agent.clone()), Target::Version(agent.clone(), version.clone())]
+        });
+        let subject = claims.subject.iter().map(|subject| Target::Subject(subject.name.clone()));
+        let mut targets = std::iter::once(Target::Token(claims.token))
+            .chain(steps)
+            .chain([Target::ToolServer(claims.audience.clone())])
+            .chain(subject);
+        targets.find(|target| self.has(target, claims.issued_at)).map(|target| words(&target))
     }
 
     /// Returns this set with `revocations`, and without those that nothing alive can need at `horizon`.
     pub(crate) fn with(&self, revocations: &[Revocation], horizon: Timestamp, max: usize) -> Self {
         let mut next = self.clone();
         for revocation in revocations {
-            let until = next.young.entry(revocation.target.clone()).or_insert(revocation.until);
-            *until = revocation.until.max(*until);
+            let ending = Ending::of(revocation);
+            next.young.entry(revocation.target.clone()).or_insert(ending).reach(ending);
         }
         if next.young.len() > YOUNG_MAX || next.len() > max {
             next.settle(horizon);
@@ -61,11 +92,18 @@ impl Revoked {
 
     fn settle(&mut self, horizon: Timestamp) {
         let mut all = (*self.settled).clone();
-        for (target, until) in self.young.drain() {
-            let kept = all.entry(target).or_insert(until);
-            *kept = until.max(*kept);
+        for (target, ending) in self.young.drain() {
+            all.entry(target).or_insert(ending).reach(ending);
         }
-        all.retain(|_, until| *until >= horizon);
+        all.retain(|_, ending| ending.until >= horizon);
         self.settled = Arc::new(all);
+    }
+}
+
+/// How a message names the kind of a target.
+fn words(target: &Target) -> &'static str {
+    match target {
+        Target::ToolServer(_) => "tool server",
+        other => other.kind(),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use crumb_token::{
-    Ask, Audience, Caveat, Claims, Denial, Now, Reason, SpiffeId, Timestamp, contents::earliest, token_text::Presented,
+    Ask, Audience, Caveat, Claims, Denial, Environment, Now, Reason, SpiffeId, Timestamp, contents::earliest, token_text::Presented,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +25,7 @@ pub(crate) const SERVER: &str = "this tool server";
 #[derive(Debug)]
 pub struct Verifier {
     audience: Audience,
+    environment: Option<Environment>,
     limits: Limits,
     pulse: Pulse,
     generation: Generation,
@@ -41,6 +42,7 @@ impl Verifier {
     pub fn new(audience: Audience, limits: Limits) -> Self {
         Self {
             audience,
+            environment: None,
             pulse: Pulse::new(),
             generation: Generation::new(),
             known: ArcSwapOption::empty(),
@@ -50,6 +52,12 @@ impl Verifier {
             tally: Tally::new(),
             limits,
         }
+    }
+
+    /// Says where the tool server runs: it then refuses tokens of agents that are registered for another environment.
+    #[must_use]
+    pub fn in_environment(self, environment: Environment) -> Self {
+        Self { environment: Some(environment), ..self }
     }
 
     /// Returns the tool server that tokens have to be for.
@@ -177,6 +185,8 @@ impl Verifier {
         self.check_issued(rules.claims, call.time).map_err(attributed)?;
         conditions::check_expiry(&rules, call.time).map_err(attributed)?;
         known.facts.check_revoked(rules.claims).map_err(attributed)?;
+        // A token of elsewhere never gets a stamp, so every call with it comes by here.
+        self.check_environment(rules.claims).map_err(attributed)?;
         // From here on the facts are behind it: the rest is about the call.
         token.stamp.renew(number);
         conditions::check_authority(rules.claims, call).map_err(attributed)?;
@@ -192,6 +202,13 @@ impl Verifier {
             return Err(broken(Reason::TokenNotYetValid, 0, "issued_at"));
         }
         Ok(())
+    }
+
+    fn check_environment(&self, claims: &Claims) -> Result<(), Denial> {
+        match &self.environment {
+            Some(own) if *own != claims.environment => Err(broken(Reason::EnvironmentMismatch, 0, "environment")),
+            _ => Ok(()),
+        }
     }
 
     fn take_nonces(&self, known: &Known, token: &Authentic, rules: &Rules<'_>) -> Result<(), Denial> {

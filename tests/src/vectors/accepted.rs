@@ -3,7 +3,7 @@
 use super::{
     Call, Vector,
     forge::{authority, narrowing, seal, sign, text},
-    player::{AUDIENCE, HOLDER, NOW, call, call_for, claims, grants, vector, word},
+    player::{above, AUDIENCE, HOLDER, NOW, call, call_for, claims, grants, vector, word},
 };
 use biscuit_auth::format::schema::{Biscuit, Block};
 use crumb_token::{Caveat, Claims, Scalar, Timestamp, caveat::ArgRule, profile::DEPTH_MAX};
@@ -39,10 +39,15 @@ pub fn vectors() -> Vec<Vector> {
 }
 
 fn plain() -> Vec<Vector> {
-    let least = Claims { subject: None, actors: vec![], depth_limit: 0, ..claims() };
+    let least = Claims { subject: None, actors: vec![], ancestors: vec![], depth_limit: 0, ..claims() };
     let most_grants: Vec<String> = (0..32).map(|i| format!("r:{i}")).collect();
     let rights: Vec<_> = most_grants.iter().map(|r| ("t", "read", r.as_str())).collect();
-    let most = Claims { grants: grants(&rights), actors: vec![word("spiffe://a.example/b"); 8], ..claims() };
+    let most = Claims {
+        grants: grants(&rights),
+        actors: vec![word("spiffe://a.example/b"); 8],
+        ancestors: vec![above("ses_01983f00000070008000000000000003"); 8],
+        ..claims()
+    };
     let web = Claims { audience: word("https://tools.acme.example/mcp"), ..claims() };
     let all = Claims { grants: grants(&[("read_file", "read", "*")]), ..claims() };
     let minted =
@@ -54,10 +59,10 @@ fn plain() -> Vec<Vector> {
             ask: call_for("stat_file", "stat", "file:///docs/readme.md"),
             ..minted("grant_exact", "a grant of exactly this resource", &claims())
         },
-        minted("without_subject_and_actors", "on nobody's behalf, no actor before, no block may follow", &least),
+        minted("without_subject_and_actors", "on nobody's behalf, no actor before, no session above, no block may follow", &least),
         Vector {
             ask: call_for("t", "read", "r:31"),
-            ..minted("grants_at_the_bound", "32 grants and 8 prior actors: as many as the profile takes", &most)
+            ..minted("grants_at_the_bound", "32 grants, 8 prior actors, 8 sessions above: as many as the profile takes", &most)
         },
         Vector {
             audience: "https://tools.acme.example/mcp".into(),
@@ -69,6 +74,14 @@ fn plain() -> Vec<Vector> {
         Vector {
             key_not_before: NOW - 60,
             ..minted("issued_as_the_key_begins", "issued in the first second of the key", &claims())
+        },
+        Vector {
+            environment: Some("production".into()),
+            ..minted("environment", "the verifier's own environment", &claims())
+        },
+        Vector {
+            revoked: vec![format!("agent:research-bot <= {}", NOW - 61), "version:research-bot@1.4.1".into()],
+            ..minted("issued_after_the_revocation", "the agent was revoked a second before, another version for good", &claims())
         },
         vector("sealed", "sealed: checked like any other", text(&seal(&chain_blocks(&[]))), "allowed"),
         vector(

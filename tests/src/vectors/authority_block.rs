@@ -17,6 +17,10 @@ fn integer(i: i64) -> Term {
     Term { content: Some(term::Content::Integer(i)) }
 }
 
+fn bytes(len: usize) -> Term {
+    Term { content: Some(term::Content::Bytes(vec![7; len])) }
+}
+
 /// Returns the block with another depth limit.
 pub fn with_depth_limit(mut block: Block, limit: i64) -> Block {
     take_facts(&mut block, fact::DEPTH_LIMIT);
@@ -93,9 +97,27 @@ fn strange_facts() -> Vec<Vector> {
             let id = string(b, "spiffe://a.example/b");
             add_fact(b, fact::ACTOR, vec![integer(1), id]);
         }),
-        changed("agent_origin_only_asserted", "a parent session is known to the broker, or it is not one", out, |b| {
+        changed("ancestors_out_of_order", "the second session above without the first", out, |b| {
+            take_facts(b, fact::ANCESTOR);
+            let id = string(b, "ses_01983f00000070008000000000000001");
+            let [agent, version] = ["planner", "2.0"].map(|word| string(b, word));
+            add_fact(b, fact::ANCESTOR, vec![integer(1), id, agent, version, bytes(32)]);
+        }),
+        changed("ancestor_no_session", "a session above that is no session", out, |b| {
+            take_facts(b, fact::ANCESTOR);
+            let id = string(b, "tok_01983f00000070008000000000000001");
+            let [agent, version] = ["planner", "2.0"].map(|word| string(b, word));
+            add_fact(b, fact::ANCESTOR, vec![integer(0), id, agent, version, bytes(32)]);
+        }),
+        changed("ancestor_with_half_a_digest", "16 bytes of its intent's digest", out, |b| {
+            take_facts(b, fact::ANCESTOR);
+            let id = string(b, "ses_01983f00000070008000000000000001");
+            let [agent, version] = ["planner", "2.0"].map(|word| string(b, word));
+            add_fact(b, fact::ANCESTOR, vec![integer(0), id, agent, version, bytes(16)]);
+        }),
+        changed("agent_origin", "an agent as origin: what set off the outermost session is a person or a schedule", out, |b| {
             take_facts(b, fact::ORIGIN);
-            let terms = ["agent", "ses_01983f00000070008000000000000001", "asserted"].map(|t| string(b, t)).to_vec();
+            let terms = ["agent", "ses_01983f00000070008000000000000001", "verified"].map(|t| string(b, t)).to_vec();
             add_fact(b, fact::ORIGIN, terms);
         }),
         changed("symbol_twice", "two numbers for one text", out, |b| b.symbols.push("session".into())),

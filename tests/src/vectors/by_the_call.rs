@@ -41,6 +41,13 @@ fn keys_and_time() -> Vec<Vector> {
         revoked("revoked_session", "session:ses_01983f00000070008000000000000002"),
         revoked("revoked_agent", "agent:research-bot"),
         revoked("revoked_key", "key:7"),
+        revoked("revoked_session_above", "session:ses_01983f00000070008000000000000003"),
+        revoked("revoked_agent_above", "agent:planner"),
+        revoked("revoked_version_above", "version:planner@2.0"),
+        revoked("revoked_version", "version:research-bot@1.4.0"),
+        revoked("revoked_tool_server", "tool_server:spiffe://acme.example/tool/files"),
+        revoked("revoked_subject", "subject:bob@acme.example"),
+        revoked("revoked_agent_until_the_issue", &format!("agent:research-bot <= {}", NOW - 60)),
     ]
 }
 
@@ -59,6 +66,14 @@ fn authority_rules() -> Vec<Vector> {
         Vector {
             peer: "spiffe://acme.example/agent/research-bot-2".into(),
             ..usual("holder_is_not_a_prefix", "the holder's ID begins the peer's", Reason::HolderMismatch)
+        },
+        Vector {
+            environment: Some("development".into()),
+            ..usual("environment_mismatch", "of production, presented in development", Reason::EnvironmentMismatch)
+        },
+        Vector {
+            environment: Some("production-eu".into()),
+            ..usual("environment_is_not_a_prefix", "the name begins alike", Reason::EnvironmentMismatch)
         },
         Vector {
             audience: "spiffe://acme.example/tool/mail".into(),

@@ -5,7 +5,7 @@ use super::{
     forge::{self, ROOT, ROOT_ID},
 };
 use crumb_token::{
-    Args, Ask, Claims, Grant, Grants, KeyId, Now, Reason, Scalar, SpiffeId, Timestamp, TokenText, claims::Subject,
+    Args, Ask, Claims, Grant, Grants, KeyId, Now, Reason, Scalar, SpiffeId, Timestamp, TokenText, claims::{Ancestor, Subject},
     origin::Assurance, revocation::Target,
 };
 use crumb_verifier::{
@@ -35,6 +35,16 @@ pub fn word<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e:?}"))
 }
 
+/// Makes a session above, which meant to plan.
+pub fn above(session: &str) -> Ancestor {
+    Ancestor {
+        session: word(session),
+        agent: word("planner"),
+        version: word("2.0"),
+        intent_digest: word::<crumb_token::Intent>("plan the work for Bob").digest(),
+    }
+}
+
 /// Collects rights.
 pub fn grants(rights: &[(&str, &str, &str)]) -> Grants {
     let grants = rights.iter().map(|(t, o, r)| Grant { tool: word(t), operation: word(o), resource: word(r) });
@@ -52,6 +62,7 @@ pub fn claims() -> Claims {
         holder: word(HOLDER),
         subject: Some(Subject { name: word("bob@acme.example"), assurance: Assurance::Verified }),
         actors: vec![word("spiffe://acme.example/agent/planner")],
+        ancestors: vec![above("ses_01983f00000070008000000000000003")],
         origin: crumb_token::Origin::User { name: word("bob@acme.example"), assurance: Assurance::Verified },
         intent_digest: word::<crumb_token::Intent>("summarise the release notes for Bob").digest(),
         audience: word(AUDIENCE),
@@ -92,6 +103,7 @@ pub fn vector(name: &str, why: &str, token: String, expect: &str) -> Vector {
         now: NOW,
         peer: HOLDER.into(),
         audience: AUDIENCE.into(),
+        environment: None,
         ask: call(),
         revoked: vec![],
         again: false,
@@ -141,6 +153,10 @@ pub fn ask(call: &Call) -> Option<Ask> {
 /// Makes a verifier that has just heard of the vector's key and revocations.
 fn verifier(vector: &Vector) -> Verifier {
     let verifier = Verifier::new(word(&vector.audience), Limits::default());
+    let verifier = match &vector.environment {
+        Some(environment) => verifier.in_environment(word(environment)),
+        None => verifier,
+    };
     let seconds = Timestamp::from_unix_s;
     let until = seconds(u64::MAX);
     let mut keys = vec![Key { id: FEED_ID, public: forge::public(FEED), not_before: seconds(0), not_after: until }];
@@ -148,8 +164,7 @@ fn verifier(vector: &Vector) -> Verifier {
         let (not_before, not_after) = (seconds(vector.key_not_before), seconds(vector.key_not_after));
         keys.push(Key { id: KeyId(vector.root_key_id), public, not_before, not_after });
     }
-    let targets = vector.revoked.iter().map(|text| target(text)).zip(1u64..);
-    let revocations: Vec<_> = targets.map(|(target, sequence)| Revocation { sequence, target, until }).collect();
+    let revocations: Vec<_> = (1..).zip(&vector.revoked).map(|(sequence, text)| revocation(sequence, text)).collect();
     let sequence = u64::try_from(revocations.len()).expect("few");
     let message = Message { epoch: 1, sequence, time_unix_ms: vector.now * 1000, full: true, keys, revocations };
     let signature = SigningKey::from_bytes(&FEED).sign(CONTEXT).to_bytes();
@@ -158,12 +173,16 @@ fn verifier(vector: &Vector) -> Verifier {
     verifier
 }
 
+/// Reads `kind:name`, or `kind:name <= seconds` for one that reaches what was issued until then.
+fn revocation(sequence: u64, text: &str) -> Revocation {
+    let end = u64::MAX.to_string();
+    let (what, issued_until) = text.split_once(" <= ").unwrap_or((text, &end));
+    let until = Timestamp::from_unix_s(u64::MAX);
+    let issued_until = Timestamp::from_unix_s(word(issued_until));
+    Revocation { issued_until, ..Revocation::whole(sequence, target(what), until) }
+}
+
 fn target(text: &str) -> Target {
-    match text.split_once(':') {
-        Some(("token", id)) => Target::Token(word(id)),
-        Some(("session", id)) => Target::Session(word(id)),
-        Some(("agent", name)) => Target::Agent(word(name)),
-        Some(("key", number)) => Target::Key(KeyId(word(number))),
-        _ => panic!("{text}: not a revocation"),
-    }
+    let (kind, name) = text.split_once(':').expect("kind and name");
+    Target::from_words(kind, name).unwrap_or_else(|| panic!("{text}: not a revocation"))
 }

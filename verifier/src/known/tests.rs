@@ -86,7 +86,7 @@ fn refuses_a_signer_that_is_unknown_ended_or_revoked() {
     assert_eq!(OTHER.tell(&verifier, heartbeat(3, 0), now(3)), refused);
     BROKER.tell(&verifier, revoke(4, 1, Target::Key(BROKER.id)), now(4)).expect("its last message");
     assert_eq!(BROKER.tell(&verifier, heartbeat(5, 1), now(5)), Err(FeedRefused::SignerNotInForce(BROKER.id)));
-    let revocations = vec![Revocation { sequence: 1, target: Target::Key(BROKER.id), until: at(T0 + 60) }];
+    let revocations = vec![Revocation::whole(1, Target::Key(BROKER.id), at(T0 + 60))];
     let own_goal = Message { sequence: 1, revocations, ..full(6) };
     assert_eq!(BROKER.tell(&verifier, own_goal, now(6)), Err(FeedRefused::SignerNotInForce(BROKER.id)));
 }
@@ -142,7 +142,7 @@ fn a_gap_refuses_everything_until_a_full_message() {
 fn revocations_continue_without_a_gap_inside_a_message() {
     let numbered = |numbers: &[u64], sequence| {
         let revocations =
-            numbers.iter().map(|n| Revocation { sequence: *n, target: session(9), until: at(T0 + 60) }).collect();
+            numbers.iter().map(|n| Revocation::whole(*n, session(9), at(T0 + 60))).collect();
         Message { revocations, ..heartbeat(1, sequence) }
     };
     for (numbers, sequence) in [(&[1, 3][..], 3), (&[2][..], 2), (&[1, 1][..], 1), (&[2, 1][..], 2), (&[1][..], 2)] {
@@ -171,7 +171,7 @@ fn too_many_revocations_refuse_everything_rather_than_forget_one() {
     let refused = Err(FeedRefused::TooManyRevocations { max: 2 });
     assert_eq!(BROKER.tell(&verifier, revoke(3, 3, session(13)), now(3)), refused);
     assert!(!is_fresh(&verifier, 3));
-    let revocations = (1..=3).map(|n| Revocation { sequence: n, target: session(9), until: at(T0 + 60) }).collect();
+    let revocations = (1..=3).map(|n| Revocation::whole(n, session(9), at(T0 + 60))).collect();
     assert_eq!(BROKER.tell(&verifier, Message { sequence: 3, revocations, ..full(4) }, now(4)), refused);
     assert!(!is_fresh(&verifier, 4));
 }
@@ -181,14 +181,14 @@ fn forgets_revocations_only_when_nothing_they_end_can_be_alive() {
     let limits = Limits { revocations_max: 1, ..Limits::default() };
     let verifier = verifier_with(limits);
     let until = |n, s: u64, until_s| {
-        let revocations = vec![Revocation { sequence: n, target: session(n.into()), until: at(T0 + until_s) }];
+        let revocations = vec![Revocation::whole(n, session(n.into()), at(T0 + until_s))];
         Message { revocations, ..heartbeat(s, n) }
     };
     BROKER.tell(&verifier, until(1, 1, 2), now(1)).expect("taken");
     BROKER.tell(&verifier, heartbeat(4, 1), now(4)).expect("taken");
     let early = Err(FeedRefused::TooManyRevocations { max: 1 });
     assert_eq!(BROKER.tell(&verifier, until(2, 5, 60), now(5)), early, "until plus skew plus a second is not over");
-    let rest = Revocation { sequence: 1, target: session(1), until: at(T0 + 2) };
+    let rest = Revocation::whole(1, session(1), at(T0 + 2));
     BROKER.tell(&verifier, Message { sequence: 1, revocations: vec![rest], ..full(5) }, now(5)).expect("taken");
     assert_eq!(BROKER.tell(&verifier, until(2, 6, 60), now(6)), Ok(()));
     assert_eq!(verifier.counters().revocations, 1);

@@ -2,13 +2,19 @@
 
 use super::*;
 use crate::{
-    feed::Target,
+    feed::{Revocation, Target},
     fixture::{
         AUDIENCE, BROKER, OTHER, T0, allowed, ask, ask_for, at, claims, denied, full, heartbeat, narrowed, now, peer,
         revoke, token, verifier, verifier_with,
     },
 };
-use crumb_token::{Args, Scalar, TokenText, attenuate::attenuate, caveat::ArgRule};
+use crumb_token::{
+    Args, Scalar, TokenText,
+    attenuate::attenuate,
+    caveat::ArgRule,
+    claims::{Ancestor, Subject},
+    origin::{Assurance, Principal},
+};
 
 fn decide(token: &TokenText, ask: &Ask) -> Decision {
     verifier().decide(token, ask, &peer(), now(1))
@@ -118,6 +124,8 @@ fn a_token_revoked_between_two_calls_is_refused_in_the_second() {
         Target::Token(claims().token),
         Target::Session(claims().session),
         Target::Agent(claims().agent),
+        Target::Version(claims().agent, claims().version),
+        Target::ToolServer(claims().audience),
         Target::Key(OTHER.id),
     ];
     for target in targets {
@@ -132,6 +140,56 @@ fn a_token_revoked_between_two_calls_is_refused_in_the_second() {
         assert_eq!(refused.claims.is_none(), by_key, "{target:?}: who has the key can write anything");
         assert_eq!(refused.denial.author, "the broker");
     }
+}
+
+#[test]
+fn whatever_is_above_or_behind_a_token_ends_it() {
+    let above = Ancestor {
+        session: "ses_000000000000000000000000000000aa".parse().expect("an id"),
+        agent: "planner".parse().expect("a name"),
+        version: "2.0".parse().expect("a version"),
+        intent_digest: [7; 32],
+    };
+    let bob: Principal = "bob@acme.example".parse().expect("a name");
+    let subject = Subject { name: bob.clone(), assurance: Assurance::Verified };
+    let delegated = Claims { ancestors: vec![above.clone()], subject: Some(subject), ..claims() };
+    let presented = token(&delegated);
+    for target in [
+        Target::Session(above.session),
+        Target::Agent(above.agent.clone()),
+        Target::Version(above.agent, above.version),
+        Target::Subject(bob),
+    ] {
+        let verifier = verifier();
+        allowed(verifier.decide(&presented, &ask(), &peer(), now(1)));
+        BROKER.tell(&verifier, revoke(1, 1, target.clone()), now(1)).expect("taken");
+        denied(verifier.decide(&presented, &ask(), &peer(), now(1)), Reason::TokenRevoked);
+    }
+}
+
+#[test]
+fn a_revoked_agent_goes_on_with_what_was_issued_later() {
+    let issued_at = claims().issued_at;
+    let earlier = Timestamp::from_unix_s(issued_at.as_unix_s() - 1);
+    for (issued_until, ended) in [(earlier, false), (issued_at, true)] {
+        let verifier = verifier();
+        let target = Target::Agent(claims().agent);
+        let revocations = vec![Revocation { issued_until, ..Revocation::whole(1, target, at(T0 + 3600)) }];
+        let message = Message { revocations, ..heartbeat(1, 1) };
+        BROKER.tell(&verifier, message, now(1)).expect("taken");
+        assert_eq!(!verifier.decide(&token(&claims()), &ask(), &peer(), now(1)).is_allowed(), ended, "{issued_until:?}");
+    }
+}
+
+#[test]
+fn refuses_a_token_of_another_environment_each_time() {
+    let own = claims().environment;
+    let elsewhere = verifier().in_environment("staging".parse().expect("an environment"));
+    for _ in 0..2 {
+        let refused = denied(elsewhere.decide(&token(&claims()), &ask(), &peer(), now(1)), Reason::EnvironmentMismatch);
+        assert_eq!(refused.denial.rule, "authority block, environment");
+    }
+    allowed(verifier().in_environment(own).decide(&token(&claims()), &ask(), &peer(), now(1)));
 }
 
 #[test]

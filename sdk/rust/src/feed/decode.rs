@@ -46,7 +46,12 @@ fn key(key: &wire::SigningKey) -> Result<Key, Unreadable> {
 
 fn revocation(revocation: &wire::Revocation) -> Result<Revocation, Unreadable> {
     let target = crumb_proto::feed::target(revocation).ok_or(Unreadable::Revocation(revocation.sequence))?;
-    Ok(Revocation { sequence: revocation.sequence, target, until: Timestamp::from_unix_s(revocation.until) })
+    Ok(Revocation {
+        sequence: revocation.sequence,
+        target,
+        issued_until: crumb_proto::feed::issued_until(revocation),
+        until: Timestamp::from_unix_s(revocation.until),
+    })
 }
 
 #[cfg(test)]
@@ -58,7 +63,7 @@ mod tests {
         let what = Some(What::Agent("research-bot".into()));
         wire::FeedMessage {
             keys: vec![wire::SigningKey { key_id: 7, public_key: vec![1; 32], not_before: 1, not_after: 2 }],
-            revocations: vec![wire::Revocation { sequence: 9, what, until: 3 }],
+            revocations: vec![wire::Revocation { sequence: 9, what, until: 3, issued_until: 0 }],
             ..Default::default()
         }
     }
