@@ -4,9 +4,12 @@ use crumb_proto::{
     from_status,
     wire::{ListAgentsRequest, registry_service_client::RegistryServiceClient},
 };
-use crumb_sdk::broker::{BrokerClient, DEADLINE, Exchange, OpenSession, Session, TaskToken, ToolServer};
-use crumb_token::{AgentName, Denial, Reason, SessionId, SpiffeId};
+use crumb_sdk::broker::{
+    BrokerClient, DEADLINE, Delegate, Exchange, OpenSession, Session, SessionDescription, TaskToken, ToolServer,
+};
+use crumb_token::{AgentName, ApprovalId, Denial, Reason, SessionId, SpiffeId};
 use futures::future::BoxFuture;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// The broker, as far as a sidecar needs it. A refusal is the broker's own denial, handed on as it is.
@@ -15,6 +18,12 @@ pub(crate) trait Broker: Send + Sync + 'static {
     fn open(&self, open: OpenSession) -> BoxFuture<'_, Result<Session, Denial>>;
     /// Closes a session; one that is closed already is no error.
     fn close(&self, session: SessionId) -> BoxFuture<'_, Result<(), Denial>>;
+    /// Opens a session for another agent inside one of ours.
+    fn delegate(&self, delegate: Delegate) -> BoxFuture<'_, Result<Session, Denial>>;
+    /// Tells what a session is, when it is ours.
+    fn describe(&self, session: SessionId) -> BoxFuture<'_, Result<SessionDescription, Denial>>;
+    /// Waits until our request is approved, at most `wait`; `false` when the time was up first.
+    fn await_approval(&self, approval: ApprovalId, wait: Duration) -> BoxFuture<'_, Result<bool, Denial>>;
     /// Exchanges our SVID for a task token.
     fn exchange(&self, exchange: Exchange) -> BoxFuture<'_, Result<TaskToken, Denial>>;
     /// Returns the registered tool servers.
@@ -30,6 +39,21 @@ impl Broker for BrokerClient {
 
     fn close(&self, session: SessionId) -> BoxFuture<'_, Result<(), Denial>> {
         Box::pin(async move { self.close_session(session).await.map(drop).map_err(|e| e.to_denial()) })
+    }
+
+    fn delegate(&self, delegate: Delegate) -> BoxFuture<'_, Result<Session, Denial>> {
+        Box::pin(async move { Self::delegate(self, &delegate).await.map_err(|e| e.to_denial()) })
+    }
+
+    fn describe(&self, session: SessionId) -> BoxFuture<'_, Result<SessionDescription, Denial>> {
+        Box::pin(async move { self.describe_session(session).await.map_err(|e| e.to_denial()) })
+    }
+
+    fn await_approval(&self, approval: ApprovalId, wait: Duration) -> BoxFuture<'_, Result<bool, Denial>> {
+        Box::pin(async move {
+            let approved = Self::await_approval(self, approval, wait).await;
+            approved.map(|approval| approval.is_some()).map_err(|e| e.to_denial())
+        })
     }
 
     fn exchange(&self, exchange: Exchange) -> BoxFuture<'_, Result<TaskToken, Denial>> {

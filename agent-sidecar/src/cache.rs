@@ -5,6 +5,7 @@
 //! - A token is found only under the [`RequestKey`] it was fetched for, and the key names the caller.
 //! - What the broker hands out is held against the request: a token for something else is not kept and not used.
 //! - One exchange at a time for one request. A renewal runs in the background; the old token stays good meanwhile.
+//! - What people had to approve is not renewed: nobody is asked to approve what no caller has asked for.
 //! - Bounded in number, and no token outlives its own end.
 
 use crate::{
@@ -32,6 +33,8 @@ pub(crate) const HELD_MAX: u64 = crate::tasks::TOTAL_MAX as u64;
 const RENEW_AT_PERCENT: std::ops::RangeInclusive<u64> = 50..=80;
 /// The pause after a renewal that failed, in seconds.
 const RENEW_AGAIN_S: u64 = 5;
+/// When a token is renewed that never is.
+const NEVER: u64 = u64::MAX;
 /// What must be left of a token for it to be used, in seconds: the way to the tool server, and skew.
 const LEFT_MIN_S: u64 = 1;
 
@@ -96,6 +99,8 @@ impl Expiry<Arc<RequestKey>, Arc<Held>> for AtItsEnd {
 #[derive(Clone)]
 pub(crate) struct Cache {
     held: moka::future::Cache<Arc<RequestKey>, Arc<Held>>,
+    /// Requests that people had to approve at least once.
+    by_people: moka::future::Cache<Arc<RequestKey>, ()>,
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
     own: Arc<dyn OwnIdentity>,
@@ -117,7 +122,8 @@ impl Cache {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(AtItsEnd(Arc::clone(&clock)))
             .build();
-        Self { held, broker, clock, own, renewals: TaskTracker::new(), shutdown }
+        let by_people = moka::future::Cache::builder().max_capacity(HELD_MAX).eviction_policy(EvictionPolicy::lru());
+        Self { held, by_people: by_people.build(), broker, clock, own, renewals: TaskTracker::new(), shutdown }
     }
 
     /// Returns a token for exactly this request, from memory or from the broker, for `process` of the request's caller.
@@ -145,6 +151,10 @@ impl Cache {
         let keys: Vec<_> = self.held.iter().map(|(key, _)| key).filter(|key| key.session == session).collect();
         for key in keys {
             self.held.invalidate(&*key).await;
+        }
+        let keys: Vec<_> = self.by_people.iter().map(|(key, ())| key).filter(|key| key.session == session).collect();
+        for key in keys {
+            self.by_people.invalidate(&*key).await;
         }
         // Only then are the bytes dropped, and wiped.
         self.held.run_pending_tasks().await;
@@ -174,8 +184,13 @@ impl Cache {
         let renewal = async move {
             match cache.fetch(Arc::clone(&key), process).await {
                 Ok(held) => cache.held.insert(key, held).await,
-                // The old token is good until its end; the next use tries again.
-                Err(denial) => tracing::warn!(session = %key.session, reason = %denial.reason, "a renewal failed"),
+                // The old token is good until its end; the next use tries again, but asks people no second time.
+                Err(denial) => {
+                    tracing::warn!(session = %key.session, reason = %denial.reason, "a renewal failed");
+                    if let (Reason::ApprovalNeeded, Some(held)) = (denial.reason, cache.held.get(&key).await) {
+                        held.renew_at.store(NEVER, Ordering::Relaxed);
+                    }
+                }
             }
         };
         self.renewals.spawn(self.shutdown.clone().run_until_cancelled_owned(renewal));
@@ -196,17 +211,22 @@ impl Cache {
             },
             process: Some(process),
         };
-        let minted = self.broker.exchange(exchange).await?;
+        let exchanged = self.broker.exchange(exchange).await;
+        if exchanged.as_ref().is_err_and(|denial| denial.reason == Reason::ApprovalNeeded) {
+            self.by_people.insert(Arc::clone(&key), ()).await;
+        }
+        let minted = exchanged?;
         let bytes = minted.token.decode().map_err(|why| not_what_was_asked(minted.id, &why))?;
         let token = Parent::read(&bytes).map_err(|why| not_what_was_asked(minted.id, &why))?;
         check(&key, &holder, token.claims())?;
         tracing::info!(token = %minted.id, session = %key.session, audience = %key.audience, "a task token was fetched");
         let (claims, end, now) = (token.claims(), token.expires_at(), self.clock.now().wall);
+        let renew_at = if self.by_people.contains_key(&key) { NEVER } else { renew_at(now, end) };
         Ok(Arc::new(Held {
             id: claims.token,
             grants: claims.grants.clone(),
             expires_at: end,
-            renew_at: AtomicU64::new(renew_at(now, end)),
+            renew_at: AtomicU64::new(renew_at),
             token,
             calls: CallTokens::default(),
             holder,

@@ -10,11 +10,13 @@ use crate::{
 use bytes::Bytes;
 use crumb_attestors::unix_process::LocalIdentity;
 use crumb_sdk::{
-    broker::{Exchange, LocalProcess, OpenSession, Session, TaskToken, ToolServer},
+    broker::{
+        Delegate, Exchange, LocalProcess, OpenSession, Session, SessionAbove, SessionDescription, TaskToken, ToolServer,
+    },
     call::ToolAnswer,
 };
 use crumb_token::{
-    AgentName, Audience, Claims, Clock, Denial, Grant, Grants, KeyId, Now, Origin, Reason, SessionId, SpiffeId, TaskId,
+    AgentName, ApprovalId, Audience, Claims, Clock, Denial, Grant, Grants, KeyId, Now, Origin, Reason, SessionId, SpiffeId, TaskId,
     Timestamp, TokenId, TokenText, ToolName, mint::mint,
 };
 use futures::future::BoxFuture;
@@ -137,6 +139,7 @@ pub(crate) fn mint_for(exchange: &Exchange, issued_at: Timestamp, life_s: u64) -
         holder: holder.clone(),
         subject: None,
         actors: vec![],
+        ancestors: vec![],
         origin: Origin::Schedule { name: "nightly".parse().expect("a name") },
         intent_digest: [0; 32],
         audience: exchange.audience.clone(),
@@ -190,6 +193,37 @@ pub(crate) struct FakeBroker {
     pub(crate) gate: Semaphore,
     /// Replaces what was asked for, to hand out something else.
     pub(crate) instead: Mutex<Option<fn(&mut Exchange)>>,
+    /// How many exchanges people have to approve still.
+    pub(crate) approvals: AtomicUsize,
+    /// What sessions are that were delegated to us.
+    pub(crate) delegated: Mutex<Vec<(SessionId, SessionDescription)>>,
+    /// What was delegated to others.
+    pub(crate) delegations: Mutex<Vec<Delegate>>,
+}
+
+/// The request that people have to approve.
+pub(crate) fn approval_id() -> ApprovalId {
+    ApprovalId::from_uuid(Uuid::from_u128(1))
+}
+
+/// A session that a lead agent delegated.
+pub(crate) fn description(expires_at: u64) -> SessionDescription {
+    let above = SessionAbove {
+        session: session_id(900),
+        agent: "lead".parse().expect("a name"),
+        version: "1".parse().expect("a version"),
+        intent_digest: [1; 32],
+    };
+    SessionDescription {
+        agent: "bot".parse().expect("a name"),
+        intent: "read the notes".parse().expect("a sentence"),
+        origin: Origin::Schedule { name: "nightly".parse().expect("a name") },
+        above: vec![above],
+        actors: vec!["spiffe://td/agent/lead".parse().expect("canonical")],
+        envelope: vec![(AUDIENCE.parse().expect("an audience"), grants("docs/*"))],
+        expires_at: at(expires_at),
+        depth: 0,
+    }
 }
 
 impl FakeBroker {
@@ -204,6 +238,9 @@ impl FakeBroker {
             down: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             instead: Mutex::new(None),
+            approvals: AtomicUsize::new(0),
+            delegated: Mutex::default(),
+            delegations: Mutex::default(),
         })
     }
 
@@ -237,10 +274,37 @@ impl Broker for FakeBroker {
             if self.down.load(Ordering::SeqCst) {
                 return Err(Denial::new(Reason::BrokerUnreachable));
             }
+            if self.approvals.load(Ordering::SeqCst) > 0 {
+                return Err(Denial::new(Reason::ApprovalNeeded).asked(approval_id()));
+            }
             if let Some(instead) = *self.instead.lock().expect("not poisoned") {
                 instead(&mut exchange);
             }
             Ok(mint_for(&exchange, self.clock.now().wall, self.life_s))
+        })
+    }
+
+    fn delegate(&self, delegate: Delegate) -> BoxFuture<'_, Result<Session, Denial>> {
+        Box::pin(async {
+            self.delegations.lock().expect("not poisoned").push(delegate);
+            Ok(Session { id: session_id(500), expires_at: at(u64::MAX) })
+        })
+    }
+
+    fn describe(&self, session: SessionId) -> BoxFuture<'_, Result<SessionDescription, Denial>> {
+        Box::pin(async move {
+            let delegated = self.delegated.lock().expect("not poisoned");
+            let found = delegated.iter().find(|(id, _)| *id == session).map(|(_, description)| description.clone());
+            found.ok_or_else(|| Denial::new(Reason::SessionUnknown).asked(session).by("session", "the broker"))
+        })
+    }
+
+    fn await_approval(&self, _: ApprovalId, wait: Duration) -> BoxFuture<'_, Result<bool, Denial>> {
+        Box::pin(async move {
+            // People are quick here, when there is any time at all.
+            let left = self.approvals.load(Ordering::SeqCst).saturating_sub(usize::from(!wait.is_zero()));
+            self.approvals.store(left, Ordering::SeqCst);
+            Ok(left == 0)
         })
     }
 

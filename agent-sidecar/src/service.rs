@@ -3,23 +3,27 @@
 //! Nothing in a message says who calls. Every call takes a turn, asks the kernel again who is at the other end, and only
 //! then looks at the message.
 
+mod message;
+
 use crate::{
     caller::{Attested, Caller},
-    in_flight::{InFlight, Turn},
+    in_flight::{InFlight, REQUESTS, Turn, WAITS},
     narrow::CallTtl,
-    sidecar::{Beginning, Opening, Sidecar},
+    sidecar::{Beginning, Begun, Sidecar},
     sparse::Sparse,
 };
 use bytes::Bytes;
 use crumb_proto::{
-    Violations,
-    convert::{envelope, origin, scope, to_denial, to_grants},
-    status::invalid,
+    convert::{to_denial, to_grants},
     to_status,
     wire::{self, sidecar_service_server::SidecarService},
 };
+use crumb_sdk::broker::approval::awaited;
 use crumb_token::{Ask, Denial, Reason};
-use std::{future::ready, pin::pin, sync::Arc};
+use message::{
+    read, read_ask, read_beginning, read_delegating, read_digest, read_opening, read_wait, to_description,
+};
+use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 use tonic::{Request, Response, Status};
 
 /// The longest arguments of a call, in bytes: as the protocol says, and what a tool server accepts.
@@ -32,6 +36,7 @@ pub(crate) const MESSAGE_LEN_MAX: usize = ARGUMENTS_LEN_MAX + 8 * 1024;
 pub(crate) struct Service {
     sidecar: Arc<Sidecar>,
     in_flight: InFlight,
+    waits: InFlight,
     turned_away: Arc<Sparse>,
 }
 
@@ -45,7 +50,8 @@ struct Admitted {
 impl Service {
     /// Serves what `sidecar` does.
     pub(crate) fn new(sidecar: Arc<Sidecar>) -> Self {
-        Self { sidecar, in_flight: InFlight::default(), turned_away: Arc::default() }
+        let (in_flight, waits) = (InFlight::new(REQUESTS), InFlight::new(WAITS));
+        Self { sidecar, in_flight, waits, turned_away: Arc::default() }
     }
 
     async fn admit<T: Send>(&self, request: Request<T>) -> Result<(Admitted, T), Status> {
@@ -60,6 +66,24 @@ impl Service {
         Ok((admitted.await.map_err(|denial| self.turn_away(&denial))?, message))
     }
 
+    /// Waits for the approval that `denial` asks for, at most `wait`, and begins the task then.
+    async fn begin_when_approved(
+        &self,
+        admitted: &Admitted,
+        beginning: Beginning,
+        wait: Duration,
+        denial: Denial,
+    ) -> Result<Begun, Denial> {
+        let Some(approval) = awaited(&denial) else { return Err(denial) };
+        let _place = self.waits.enter(&admitted.caller.identity)?;
+        if !self.sidecar.await_approval(approval, wait).await? {
+            return Err(denial);
+        }
+        // Minutes may have passed; what the broker is told now is about who is there now.
+        let caller = admitted.peer.check(Arc::clone(&admitted.turn)).await?;
+        self.sidecar.begin(&caller, beginning).await
+    }
+
     /// Refuses a caller who may be anybody.
     fn turn_away(&self, denial: &Denial) -> Status {
         if let Some(count) = self.turned_away.count() {
@@ -72,8 +96,8 @@ impl Service {
 #[tonic::async_trait]
 impl SidecarService for Service {
     async fn open(&self, request: Request<wire::OpenRequest>) -> Result<Response<wire::OpenResponse>, Status> {
-        let (admitted, message) = self.admit(request).await?;
-        let opening = read(|v| read_opening(v, &message))?;
+        let (admitted, mut message) = self.admit(request).await?;
+        let opening = read(|v| read_opening(v, &mut message))?;
         let (session, end) = self.sidecar.open(&admitted.caller, opening).await.map_err(|denial| refused(&denial))?;
         Ok(Response::new(wire::OpenResponse { session_id: session.to_string(), expires_at: end.as_unix_s() }))
     }
@@ -85,13 +109,51 @@ impl SidecarService for Service {
         Ok(Response::new(wire::CloseResponse {}))
     }
 
+    async fn delegate(
+        &self,
+        request: Request<wire::DelegateWithinRequest>,
+    ) -> Result<Response<wire::OpenResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let delegating = read(|v| read_delegating(v, &message))?;
+        let delegated = self.sidecar.delegate(&admitted.caller, delegating).await;
+        let (session, end) = delegated.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(wire::OpenResponse { session_id: session.to_string(), expires_at: end.as_unix_s() }))
+    }
+
+    async fn adopt(
+        &self,
+        request: Request<wire::AdoptRequest>,
+    ) -> Result<Response<wire::DescribeSessionResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let session = read(|v| v.parse("session_id", &message.session_id))?;
+        let adopted = self.sidecar.adopt(&admitted.caller, session).await.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(to_description(&adopted)))
+    }
+
+    async fn describe_session(
+        &self,
+        request: Request<wire::DescribeSessionRequest>,
+    ) -> Result<Response<wire::DescribeSessionResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let session = read(|v| v.parse("session_id", &message.session_id))?;
+        let described = self.sidecar.describe(&admitted.caller, session).await.map_err(|denial| refused(&denial))?;
+        Ok(Response::new(to_description(&described)))
+    }
+
     async fn begin_task(
         &self,
         request: Request<wire::BeginTaskRequest>,
     ) -> Result<Response<wire::BeginTaskResponse>, Status> {
         let (admitted, message) = self.admit(request).await?;
-        let beginning = read(|v| read_beginning(v, &message))?;
-        let begun = self.sidecar.begin(&admitted.caller, beginning).await.map_err(|denial| refused(&denial))?;
+        let (beginning, wait) = read(|v| {
+            let wait = read_wait(v, message.wait_s);
+            Some((read_beginning(v, &message)?, wait?))
+        })?;
+        let begun = match self.sidecar.begin(&admitted.caller, beginning.clone()).await {
+            Err(denial) if !wait.is_zero() => self.begin_when_approved(&admitted, beginning, wait, denial).await,
+            begun => begun,
+        };
+        let begun = begun.map_err(|denial| refused(&denial))?;
         Ok(Response::new(wire::BeginTaskResponse {
             task_id: begun.task.to_string(),
             grants: to_grants(&begun.grants),
@@ -161,64 +223,4 @@ impl SidecarService for Service {
 fn refused(denial: &Denial) -> Status {
     tracing::info!(reason = %denial.reason, asked = %denial.asked, rule = %denial.rule, "refused");
     to_status(denial)
-}
-
-/// Reads a message, or answers with everything that is wrong with it.
-fn read<T>(fields: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Status> {
-    let mut violations = Violations::default();
-    match fields(&mut violations) {
-        Some(read) if violations.is_empty() => Ok(read),
-        _ => Err(invalid(&violations)),
-    }
-}
-
-fn read_opening(v: &mut Violations, message: &wire::OpenRequest) -> Option<Opening> {
-    let agent = v.parse("agent", &message.agent);
-    let intent = v.parse("intent", &message.intent);
-    let origin = origin(v, "origin", message.origin.as_ref());
-    let envelope = envelope(v, "envelope", &message.envelope);
-    Some(Opening {
-        agent: agent?,
-        intent: intent?,
-        origin: origin?,
-        envelope: envelope?,
-        lifetime_s: message.lifetime_s,
-    })
-}
-
-fn read_beginning(v: &mut Violations, message: &wire::BeginTaskRequest) -> Option<Beginning> {
-    let session = v.parse("session_id", &message.session_id);
-    let task = if message.task.is_empty() { Some(None) } else { v.parse("task", &message.task).map(Some) };
-    let scope = scope(v, "scope", message.scope.as_ref());
-    let by_agent = match message.presenter() {
-        wire::Presenter::Sidecar => Some(false),
-        wire::Presenter::Agent => Some(true),
-        wire::Presenter::Unspecified => {
-            v.add("presenter", "is missing: say who will present the token");
-            None
-        }
-    };
-    let (audience, grants) = scope?;
-    let (session, task, by_agent) = (session?, task?, by_agent?);
-    Some(Beginning { session, task, audience, grants, ttl_s: message.ttl_s, by_agent })
-}
-
-fn read_ask(v: &mut Violations, tool: &str, operation: &str, resource: &str) -> Option<Ask> {
-    let tool = v.parse("tool", tool);
-    let operation = v.parse("operation", operation);
-    let resource = v.parse("resource", resource);
-    Some(Ask::new(tool?, operation?, resource?))
-}
-
-fn read_digest(v: &mut Violations, digest: &[u8]) -> Option<Option<[u8; 32]>> {
-    if digest.is_empty() {
-        return Some(None);
-    }
-    match <[u8; 32]>::try_from(digest) {
-        Ok(digest) => Some(Some(digest)),
-        Err(_) => {
-            v.add("args_digest", "has 32 bytes, or none");
-            None
-        }
-    }
 }

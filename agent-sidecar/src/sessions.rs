@@ -1,4 +1,5 @@
-//! Which local caller opened which session. Only the same caller may use or close it.
+//! Which local caller has which session: who opened it, or took over one that was delegated. Only that caller may use or
+//! close it.
 //!
 //! In memory alone: after a restart agents open new sessions, and the broker ends the old ones in time.
 
@@ -18,7 +19,7 @@ pub(crate) const TOTAL_MAX: usize = 1024;
 /// An open session.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    /// Who opened it.
+    /// Whose it is.
     pub(crate) caller: Arc<LocalIdentity>,
     /// The agent it acts as.
     pub(crate) agent: AgentName,
@@ -56,15 +57,22 @@ impl Sessions {
         Ok(())
     }
 
-    /// Notes a session that the broker has opened.
+    /// Notes a session of the caller that it names. One that is noted for somebody else stays theirs.
     ///
     /// # Errors
     ///
-    /// As [`Self::ensure_room`]: others may have been quicker.
+    /// As [`Self::ensure_room`]: others may have been quicker. [`Reason::SessionUnknown`] when it has another caller.
     pub(crate) fn add(&self, id: SessionId, session: Session, now: Timestamp) -> Result<(), Denial> {
         self.ensure_room(&session.caller, now)?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Entry { session, closing: false });
-        Ok(())
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match sessions.get(&id) {
+            Some(entry) if entry.is_of(&session.caller, now) => Ok(()),
+            Some(entry) if entry.session.expires_at > now => Err(unknown(id)),
+            _ => {
+                sessions.insert(id, Entry { session, closing: false });
+                Ok(())
+            }
+        }
     }
 
     /// Returns `caller`'s session.
@@ -109,7 +117,8 @@ impl Entry {
     }
 }
 
-fn unknown(id: SessionId) -> Denial {
+/// Says that a caller has no such session, in the same words whether there is one or not.
+pub(crate) fn unknown(id: SessionId) -> Denial {
     Denial::new(Reason::SessionUnknown).asked(id).by("sessions by caller", "the sidecar")
 }
 
@@ -135,6 +144,19 @@ mod tests {
         for denial in [sessions.find(session_id(1), &other, at(0)), sessions.find(session_id(2), &one, at(0))] {
             assert_eq!(denial.expect_err("not its own").reason, Reason::SessionUnknown);
         }
+    }
+
+    #[test]
+    fn a_session_has_the_caller_who_came_first() {
+        let (sessions, one, other) = (Sessions::default(), caller("/bin/one"), caller("/bin/other"));
+        sessions.add(session_id(1), session(&one, 100), at(0)).expect("room");
+        let denial = sessions.add(session_id(1), session(&other, 100), at(0)).expect_err("it has a caller");
+        assert_eq!(denial.reason, Reason::SessionUnknown);
+        sessions.add(session_id(1), session(&one, 100), at(0)).expect("its own");
+        sessions.begin_closing(session_id(1), &one, at(0)).expect("its own");
+        sessions.add(session_id(1), session(&one, 100), at(0)).expect("its own");
+        assert_eq!(sessions.find(session_id(1), &one, at(0)).expect_err("closing").reason, Reason::SessionClosed);
+        assert!(sessions.find(session_id(1), &other, at(0)).is_err());
     }
 
     #[test]

@@ -1,6 +1,10 @@
-//! What the sidecar does for a caller, in the vocabulary: sessions, tasks, call tokens, calls.
+//! What the sidecar does for a caller, in the vocabulary: sessions, delegation, tasks, call tokens, calls.
 //!
 //! Every function takes the [`Attested`] caller, and nothing is found without it. Nothing here knows the wire.
+
+mod delegation;
+
+pub(crate) use delegation::Delegating;
 
 use crate::{
     broker::Broker,
@@ -15,11 +19,11 @@ use crate::{
 };
 use bytes::Bytes;
 use crumb_sdk::{
-    broker::{OpenSession, new_request_id},
+    broker::{OpenSession, SubjectToken, new_request_id},
     call::ToolAnswer,
 };
 use crumb_token::{
-    AgentName, Ask, Audience, Clock, Denial, Grants, Intent, Origin, Reason, SessionId, SpiffeId, TaskId, Timestamp,
+    AgentName, ApprovalId, Ask, Audience, Clock, Denial, Grants, Intent, Origin, Reason, SessionId, SpiffeId, TaskId, Timestamp,
 };
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
@@ -38,6 +42,8 @@ pub(crate) struct Opening {
     pub(crate) envelope: Vec<(Audience, Grants)>,
     /// Seconds; 0 leaves it to the broker.
     pub(crate) lifetime_s: u32,
+    /// Proves the user of the origin. Passed on, and not kept.
+    pub(crate) subject_token: Option<SubjectToken>,
 }
 
 /// A task that a caller wants begun.
@@ -131,6 +137,7 @@ impl Sidecar {
             envelope: opening.envelope,
             lifetime: seconds(opening.lifetime_s),
             process: Some(caller.process.clone()),
+            subject_token: opening.subject_token,
         };
         let opened = self.parts.broker.open(open).await?;
         let identity = Arc::clone(&caller.identity);
@@ -192,6 +199,15 @@ impl Sidecar {
         let fresh = TaskId::from_uuid(Uuid::now_v7());
         let task = self.tasks.add(key, session.expires_at, fresh, self.now())?;
         Ok(Begun { task, grants: held.grants.clone(), expires_at: held.expires_at })
+    }
+
+    /// Waits until people have approved what was asked, at most `wait`; `false` when the time was up first.
+    ///
+    /// # Errors
+    ///
+    /// The broker's denial, when it will never be approved.
+    pub(crate) async fn await_approval(&self, approval: ApprovalId, wait: Duration) -> Result<bool, Denial> {
+        self.parts.broker.await_approval(approval, wait).await
     }
 
     /// Breaks a call token off `caller`'s task token, for an agent that presents it.

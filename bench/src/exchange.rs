@@ -10,6 +10,7 @@ use crate::{
 use anyhow::Context;
 use crumb_sdk::broker::BrokerClient;
 use std::sync::{Arc, Mutex, PoisonError};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// What `exchange` takes. Without any of it, all three usual runs are made.
 #[derive(Clone, Debug, clap::Args)]
@@ -85,12 +86,33 @@ pub(crate) async fn run(args: &ExchangeArgs, effort: Effort) -> anyhow::Result<V
     for &sessions in &args.sessions {
         let sessions = effort.pick(sessions, sessions.min(100));
         let services = Services::start(sessions).await?;
+        if args.rate.is_none_or(|rate| rate == 0) && !args.cold {
+            rows.push(floor(&services, args, effort).await?);
+        }
         for run in args.runs(effort) {
             rows.extend(measure(&services, run, args, effort).await?.map(|row| Row { live: sessions, ..row }));
         }
         services.stop().await;
     }
     Ok(flat(rows))
+}
+
+/// The least that a request costs here: the broker's health, which decides, signs and writes nothing, by the same
+/// connections and load generator.
+async fn floor(services: &Services, args: &ExchangeArgs, effort: Effort) -> anyhow::Result<Row> {
+    let clients: Arc<[_]> = (0..args.connections).map(|_| HealthClient::new(services.broker().channel())).collect();
+    let request = move |n: u64| {
+        let client = usize::try_from(n).ok().and_then(|n| clients.get(n % clients.len().max(1)).cloned());
+        async move {
+            let mut client = client.context("no connection")?;
+            client.check(HealthCheckRequest::default()).await.map(drop).map_err(Into::into)
+        }
+    };
+    let (warmup, measured) = spans(effort, args.seconds);
+    let came = drive(Load { pace: Pace::AtOnce(args.in_flight), warmup, measured }, || (), request).await?;
+    let what = "the floor: a health check by the same connections, as fast as it goes";
+    let row = Row::new("exchange:floor", what).nanos(came.percentile(50.0), came.percentile(99.0));
+    Ok(row.slowest(came.percentile(100.0)).failed(came.failed).value(came.rate(), "/s"))
 }
 
 async fn measure(services: &Services, run: Run, args: &ExchangeArgs, effort: Effort) -> anyhow::Result<[Row; 3]> {

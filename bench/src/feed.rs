@@ -34,6 +34,9 @@ const LOOK: Duration = Duration::from_micros(100);
 /// How long anything here may take before the run fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many verifiers share a workload: fewer than the connections that the broker gives one.
+const PER_PEER: usize = 200;
+
 /// What `feed` takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct FeedArgs {
@@ -75,9 +78,14 @@ impl Scene {
         let config = "key_rotation_s = 12\n[limits]\nwatchers = 4096\n".to_owned();
         let broker = TestBroker::start_with(Setup { config, ..Setup::default() }).await;
         let agent = broker.client(AGENT_PATH).await;
-        let listener = broker.client("/tool/files").await;
+        // Several workloads: one has so many connections at most.
+        let mut listeners = Vec::new();
+        for n in 0..verifiers.div_ceil(PER_PEER) {
+            listeners.push(broker.client(&format!("/tool/files-{n}")).await);
+        }
         let shutdown = CancellationToken::new();
-        let verifier = |_| -> anyhow::Result<Arc<Verifier>> {
+        let verifier = |n: usize| -> anyhow::Result<Arc<Verifier>> {
+            let listener = &listeners[n / PER_PEER];
             let verifier = Arc::new(Verifier::new(FILES.parse()?, Limits::default()));
             let address = broker.ready.addr.to_string();
             let channel = crumb_identity::channel(&listener.member.workload, address, id("/broker"));

@@ -85,6 +85,7 @@ pub(crate) async fn open(broker: &BrokerClient) -> anyhow::Result<SessionId> {
         envelope: vec![(audience()?, grants()?)],
         lifetime: None,
         process: None,
+        subject_token: None,
     };
     Ok(broker.open_session(&open).await?.id)
 }

@@ -8,7 +8,7 @@ use crate::services::{audience, grants, origin};
 use anyhow::{Context, ensure};
 use crumb_broker::{
     audit::{Kind, Record},
-    session::Session,
+    session::{Lineage, Session},
     store::{Request, RequestKey, SqliteStore, Store, Written},
 };
 use crumb_identity::SystemClock;
@@ -65,10 +65,11 @@ fn opening(number: u64) -> anyhow::Result<(Request, Session, Record)> {
         intent: "be there while others are measured".parse()?,
         origin: origin()?,
         envelope: vec![(audience()?, grants()?)],
-        depth: 0,
+        lineage: Lineage::root(origin()?),
         opened_at: at,
         expires_at: at.plus(Duration::from_secs(6 * 3600)),
         closed_at: None,
+        tokens: 0,
     };
     let key = RequestKey { peer, id: RequestId::from_uuid(Uuid::now_v7()) };
     let mut record = Record::new(RecordId::from_uuid(Uuid::now_v7()), clock.unix_ms(), Kind::SessionOpen, "none");

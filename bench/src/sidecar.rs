@@ -10,7 +10,9 @@ use crate::{
 use anyhow::Context;
 use crumb_cli::stack::manifests::AGENT;
 use crumb_sdk::sidecar::{BeginTask, CallToken, Open, Presenter, SidecarClient};
+use crumb_tests::broker::admin_channel;
 use crumb_token::TaskId;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// What `sidecar` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,8 +58,23 @@ pub(crate) async fn run(args: &SidecarArgs, effort: Effort) -> anyhow::Result<Ve
         let came = drive(Load { pace, warmup, measured }, || (), request).await?;
         rows.push(row(asked, pace, &came));
     }
+    rows.push(floor(&services, effort, args.seconds).await?);
     services.stop().await;
     Ok(rows)
+}
+
+/// The least that a request over a Unix socket costs here: a health check of another process.
+async fn floor(services: &Services, effort: Effort, seconds: u32) -> anyhow::Result<Row> {
+    let client = HealthClient::new(admin_channel(&services.stack().places().admin_socket()));
+    let request = move |_| {
+        let mut client = client.clone();
+        async move { client.check(HealthCheckRequest::default()).await.map(drop).map_err(Into::into) }
+    };
+    let (warmup, measured) = spans(effort, seconds);
+    let came = drive(Load { pace: Pace::AtOnce(1), warmup, measured }, || (), request).await?;
+    let row = Row::new("sidecar:floor", "the floor: a health check over a Unix socket, one at a time");
+    let row = row.nanos(came.percentile(50.0), came.percentile(99.0)).slowest(came.percentile(100.0));
+    Ok(row.failed(came.failed).value(came.rate(), "/s"))
 }
 
 fn row(asked: Asked, pace: Pace, came: &Measured) -> Row {

@@ -166,11 +166,8 @@ fn verifier_within(limits: Limits, now: Now, revocations: usize) -> anyhow::Resu
     let verifier = Verifier::new(player::claims().audience, limits);
     let (public, until) = (public(ROOT), Timestamp::from_unix_s(u64::MAX));
     let key = Key { id: KeyId(ROOT_ID), public, not_before: Timestamp::from_unix_s(0), not_after: until };
-    let revoked = |n: usize| Revocation {
-        sequence: n as u64,
-        target: Target::Session(crumb_token::SessionId::from_uuid(Uuid::from_u128(0xdead << 64 | n as u128))),
-        until,
-    };
+    let session = |n: usize| crumb_token::SessionId::from_uuid(Uuid::from_u128(0xdead << 64 | n as u128));
+    let revoked = |n: usize| Revocation::whole(n as u64, Target::Session(session(n)), until);
     let message = Message {
         epoch: 1,
         sequence: revocations as u64,

@@ -9,11 +9,20 @@
 //! - Nothing is answered before its record is durable, neither yes nor no.
 //! - When a record cannot be made durable, the answer is `store_unavailable`, and nothing else.
 
+mod approvals;
 mod decisions;
+mod delegation;
+mod endings;
 mod issuance;
+mod manifests;
 mod sessions;
 
+pub use approvals::{Shown, Viewer};
+pub(crate) use delegation::to_description;
+pub use endings::Revoked;
 pub use issuance::Issued;
+pub(crate) use manifests::{at_start, describe};
+pub use manifests::Outcome;
 pub use sessions::Opened;
 
 use crate::{
@@ -22,15 +31,19 @@ use crate::{
     caller::{self, Caller},
     feed::Feed,
     keys::Keys,
+    pace::Paces,
     registry::Registry,
+    stops::Stops,
     store::{Request, RequestKey, Seen, Store, Written},
+    subjects::Subjects,
 };
+use arc_swap::ArcSwap;
 use crumb_identity::Workload;
 use crumb_proto::Violations;
-use crumb_token::{Clock, Denial, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider, denial::Class};
+use crumb_token::{ApprovalId, Clock, Denial, Environment, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider, denial::Class};
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 use tonic::Extensions;
 use uuid::Uuid;
 
@@ -41,7 +54,18 @@ const ANSWER_MAX: Duration = Duration::from_millis(950);
 pub struct Broker {
     pub(crate) workload: Workload,
     pub(crate) provider: IdentityProvider,
-    pub(crate) registry: Registry,
+    /// Replaced as a whole when manifests are applied; each request is held against one snapshot.
+    pub(crate) registry: Arc<ArcSwap<Registry>>,
+    /// Where the broker runs.
+    pub(crate) environment: Environment,
+    /// Whose tokens prove people.
+    pub(crate) subjects: Subjects,
+    /// How often agents were given and refused tokens lately.
+    pub(crate) paces: Paces,
+    /// Told of each request for approval that changes.
+    pub(crate) approval_news: broadcast::Sender<ApprovalId>,
+    /// What operators have stopped.
+    pub(crate) stops: ArcSwap<Stops>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) feed: Arc<Feed>,
@@ -127,6 +151,16 @@ impl Asked<'_> {
 }
 
 impl Broker {
+    /// Returns the registry as it is now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// Puts another registry in force, for every request that is decided from here on.
+    pub fn replace_registry(&self, registry: Registry) {
+        self.registry.store(Arc::new(registry));
+    }
+
     /// Takes one of the places for requests.
     ///
     /// # Errors
@@ -147,7 +181,7 @@ impl Broker {
     /// Begins the record of a request.
     pub(crate) fn record(&self, asked: &Asked<'_>) -> Record {
         let id = RecordId::from_uuid(Uuid::now_v7());
-        let mut record = Record::new(id, self.clock.unix_ms(), asked.kind, self.registry.version());
+        let mut record = Record::new(id, self.clock.unix_ms(), asked.kind, self.registry().version());
         asked.request_id.clone_into(&mut record.request_id);
         record.request_id = crate::audit::cut(&record.request_id);
         record.peer = caller::claimed(asked.extensions).map(ToString::to_string).unwrap_or_default();
@@ -170,7 +204,7 @@ impl Broker {
         let answer = request.filter(|_| is_final(&denial)).map(|request| (request, denial));
         match self.store.refuse(answer, record).await {
             Ok(Written::Seen(seen)) => Refused::Denied(earlier_denial(seen)),
-            Ok(Written::Committed | Written::SessionClosed | Written::TooManySessions) => refused,
+            Ok(_) => refused,
             Err(error) => Refused::Denied(error.into()),
         }
     }
@@ -178,7 +212,8 @@ impl Broker {
 
 /// Says whether the same request will be told the same for ever. What may be gone a moment later is asked anew.
 fn is_final(denial: &Denial) -> bool {
-    denial.reason != Reason::RequestConflict && matches!(denial.reason.class(), Class::Denied | Class::Invalid)
+    let may_change = matches!(denial.reason, Reason::RequestConflict | Reason::ApprovalNeeded | Reason::Stopped);
+    !may_change && matches!(denial.reason.class(), Class::Denied | Class::Invalid)
 }
 
 /// Returns the denial that a request got before. Two of the same request at once can end here with one of them allowed;

@@ -2,6 +2,8 @@
 //! identity room, when the file names no Workload API.
 
 use crumb_identity::{Endpoint, InvalidEndpoint};
+use crumb_attestors::subject_token::Issuer;
+use crumb_token::Environment;
 use serde::Deserialize;
 use std::{
     fs, io,
@@ -38,6 +40,9 @@ pub enum InvalidConfig {
     /// No Workload API to get an identity from.
     #[error("no usable Workload API is named, in `workload_api` or in SPIFFE_ENDPOINT_SOCKET")]
     WorkloadApi(#[from] InvalidEndpoint),
+    /// Not a word for an environment.
+    #[error("environment is 1 to 32 of a-z and -, such as production")]
+    Environment,
     /// A path that depends on where the broker was started.
     #[error("{field} is an absolute path")]
     RelativePath {
@@ -97,7 +102,7 @@ struct RawConfig {
     listen: SocketAddr,
     admin_socket: PathBuf,
     data_dir: PathBuf,
-    registry_dir: PathBuf,
+    registry_dir: Option<PathBuf>,
     workload_api: Option<String>,
     #[serde(default)]
     identity_provider: Provider,
@@ -105,8 +110,16 @@ struct RawConfig {
     identity_wait_s: u64,
     #[serde(default = "default_key_rotation_s")]
     key_rotation_s: u64,
+    #[serde(default = "default_environment")]
+    environment: String,
+    #[serde(default)]
+    subject_issuers: Vec<Issuer>,
     #[serde(default)]
     limits: Limits,
+}
+
+fn default_environment() -> String {
+    "development".to_owned()
 }
 
 fn default_identity_wait_s() -> u64 {
@@ -126,8 +139,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Where the store is. Made for the broker's user alone when it is not there.
     pub data_dir: PathBuf,
-    /// Where the manifests are.
-    pub registry_dir: PathBuf,
+    /// Where manifests are that are applied at each start. Without it, those in force are the ones that operators applied.
+    pub registry_dir: Option<PathBuf>,
     /// Where the broker gets its own identity.
     pub workload_api: Endpoint,
     /// Who is expected to vouch for workloads.
@@ -137,6 +150,10 @@ pub struct Config {
     /// How long a key signs. Default one hour, 12 seconds at least: the next key is published one rotation ahead, and that
     /// has to be longer than verifiers go without hearing.
     pub key_rotation: Duration,
+    /// Where the broker runs, which policies see: `development` when nobody says.
+    pub environment: Environment,
+    /// Whose tokens prove people.
+    pub subject_issuers: Vec<Issuer>,
     /// How much the broker takes.
     pub limits: Limits,
 }
@@ -174,7 +191,9 @@ impl TryFrom<RawConfig> for Config {
         within("identity_wait_s", raw.identity_wait_s, 1, 3600)?;
         absolute("admin_socket", &raw.admin_socket)?;
         absolute("data_dir", &raw.data_dir)?;
-        absolute("registry_dir", &raw.registry_dir)?;
+        if let Some(directory) = &raw.registry_dir {
+            absolute("registry_dir", directory)?;
+        }
         let workload_api = match &raw.workload_api {
             Some(text) => text.parse()?,
             None => Endpoint::from_env()?,
@@ -188,6 +207,8 @@ impl TryFrom<RawConfig> for Config {
             identity_provider: raw.identity_provider,
             identity_wait: Duration::from_secs(raw.identity_wait_s),
             key_rotation: Duration::from_secs(raw.key_rotation_s),
+            environment: raw.environment.parse().map_err(|_| InvalidConfig::Environment)?,
+            subject_issuers: raw.subject_issuers,
             limits: raw.limits,
         })
     }

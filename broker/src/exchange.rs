@@ -13,8 +13,8 @@ use crate::{
     session::{self, Session},
 };
 use crumb_token::{
-    Audience, Claims, Denial, Grants, Origin, Reason, SessionId, SpiffeId, Timestamp, TokenId,
-    claims::{IdentityProvider, Subject},
+    Audience, Claims, Denial, Grants, Intent, Reason, SessionId, SpiffeId, Timestamp, TokenId,
+    claims::IdentityProvider,
     profile,
 };
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Exchange {
     pub ttl: Duration,
     /// Who will present the token, when not the caller.
     pub holder: Option<SpiffeId>,
+    /// Which step of the session it is.
+    pub task: Option<Intent>,
     /// The local process, when a sidecar speaks for the agent.
     pub process: Option<LocalProcess>,
 }
@@ -80,12 +82,13 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<Claims, Denial> {
         token: inputs.token,
         session: session.id,
         agent: agent.name.clone(),
-        version: agent.version.clone(),
+        version: session.version.clone(),
         environment: agent.environment.clone(),
         holder,
-        subject: subject(&session.origin),
-        actors: Vec::new(),
-        origin: session.origin.clone(),
+        subject: session.lineage.subject(),
+        actors: session.lineage.actors.clone(),
+        ancestors: session.lineage.ancestors.clone(),
+        origin: session.lineage.root.clone(),
         intent_digest: session.intent.digest(),
         audience: audience.clone(),
         grants: exchange.grants.clone(),
@@ -107,7 +110,7 @@ fn own_session<'a>(inputs: &Inputs<'a>) -> Result<&'a Session, Denial> {
 fn holder(exchange: &Exchange, caller: &Caller, agent: &Agent) -> Result<SpiffeId, Denial> {
     match &exchange.holder {
         None => Ok(caller.id.clone()),
-        Some(holder) if *holder == agent.spiffe_id || *holder == caller.id => Ok(holder.clone()),
+        Some(holder) if agent.may_bind(&caller.id, holder) => Ok(holder.clone()),
         Some(holder) => Err(Denial::new(Reason::AgentNotSpokenFor)
             .asked(format!("holder {holder}"))
             .by(agent.manifest(), &agent.owner)
@@ -117,7 +120,7 @@ fn holder(exchange: &Exchange, caller: &Caller, agent: &Agent) -> Result<SpiffeI
 
 fn end(inputs: &Inputs<'_>, session: &Session, agent: &Agent) -> Result<Timestamp, Denial> {
     let ends = TokenEnds {
-        asked: inputs.exchange.ttl,
+        asked: agent.token_life(inputs.exchange.ttl),
         manifest_max: agent.ttl_max,
         session: session.expires_at,
         svid: inputs.caller.svid_expires_at,
@@ -128,13 +131,6 @@ fn end(inputs: &Inputs<'_>, session: &Session, agent: &Agent) -> Result<Timestam
             .asked(format!("a token that would live for {} s", life.as_secs()))
             .by(format!("a token lives for {} s at least", clamp::TTL_MIN.as_secs()), "the broker")
     })
-}
-
-fn subject(origin: &Origin) -> Option<Subject> {
-    match origin {
-        Origin::User { name, assurance } => Some(Subject { name: name.clone(), assurance: *assurance }),
-        Origin::Schedule { .. } | Origin::Agent { .. } => None,
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ use crate::{
     keys::Keys,
     store::{Beginning, PublicKey, Revocation},
 };
-use crumb_proto::{feed::to_what, wire};
+use crumb_proto::{
+    feed::{to_issued_until, to_what},
+    wire,
+};
 use crumb_token::{Clock, Timestamp};
 use prost::Message as _;
 use std::{
@@ -158,6 +161,7 @@ fn to_revocation(revocation: &Revocation) -> wire::Revocation {
     wire::Revocation {
         sequence: revocation.sequence,
         until: revocation.until.as_unix_s(),
+        issued_until: to_issued_until(revocation.issued_until),
         what: Some(to_what(&revocation.target)),
     }
 }

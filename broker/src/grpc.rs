@@ -2,9 +2,12 @@
 //!
 //! Protobuf stops here and in the conversions; every refusal leaves through the one table in `crumb_proto::status`.
 
+mod approval;
 mod audit;
 mod feed;
+mod operator;
 mod registry;
+mod revocation;
 mod session;
 mod token;
 
@@ -12,8 +15,9 @@ use crate::broker::{Broker, Refused};
 use crumb_proto::{
     MESSAGE_LEN_MAX, status,
     wire::{
-        audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
-        registry_service_server::RegistryServiceServer, session_service_server::SessionServiceServer,
+        approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
+        registry_service_server::RegistryServiceServer,
+        revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
         token_service_server::TokenServiceServer,
     },
 };
@@ -21,6 +25,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+
+/// The longest message with manifests that an operator may send, in bytes: a whole registry, twice over.
+const MANIFESTS_LEN_MAX: usize = 2 * crate::registry::Registry::TEXT_LEN_MAX;
 
 /// Through which door a service is reached; it decides what the caller may do there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +81,21 @@ impl Services {
 
     /// Returns the registry service.
     pub fn registry(&self) -> RegistryServiceServer<Self> {
-        RegistryServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
+        let len_max = match self.door {
+            Door::Admin => MANIFESTS_LEN_MAX,
+            Door::Network => MESSAGE_LEN_MAX,
+        };
+        RegistryServiceServer::new(self.clone()).max_decoding_message_size(len_max)
+    }
+
+    /// Returns the approval service.
+    pub fn approvals(&self) -> ApprovalServiceServer<Self> {
+        ApprovalServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    /// Returns the revocation service.
+    pub fn revocations(&self) -> RevocationServiceServer<Self> {
+        RevocationServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
     }
 
     /// Returns the audit service.

@@ -215,7 +215,8 @@ fn estimate(claims: &Claims) -> usize {
     let names = claims.holder.as_str().len() * 2 + claims.audience.as_str().len() * 2 + claims.origin.name().len();
     let subject = claims.subject.as_ref().map_or(0, |s| s.name.as_str().len() + 32);
     let actors: usize = claims.actors.iter().map(|a| a.as_str().len() + 24).sum();
-    fixed + grants + names + subject + actors
+    let ancestors = claims.ancestors.len() * 240;
+    fixed + grants + names + subject + actors + ancestors
 }
 
 #[cfg(test)]

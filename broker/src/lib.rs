@@ -16,23 +16,29 @@
 
 pub mod admin;
 pub mod answers;
+pub mod approval;
 pub mod audit;
 pub mod broker;
 pub mod caller;
 pub mod clamp;
 pub mod config;
+pub mod delegation;
 pub mod exchange;
 pub mod feed;
 pub mod grpc;
 pub mod keys;
+pub mod pace;
 pub mod process;
 pub mod registry;
 pub mod rights;
 pub mod rotation;
+pub mod ruling;
 mod run;
 mod serve;
 pub mod session;
+pub mod stops;
 pub mod store;
+pub mod subjects;
 
 pub use config::{Config, InvalidConfig};
 pub use run::{Ready, RunError, run};

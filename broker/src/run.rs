@@ -4,21 +4,27 @@ use crate::{
     admin::{AdminSocket, UnusableSocket},
     answers::Answers,
     audit::{Kind, Record},
-    broker::Broker,
+    broker::{Broker, at_start, describe},
     config::Config,
     feed::{Feed, HEARTBEAT},
     grpc::{Door, Services, StreamLimits},
     keys::Keys,
-    registry::{Registry, UnusableRegistry},
+    pace::Paces,
+    registry::{
+        Author, UnusableRegistry,
+        plan::{Plan, Wanted},
+    },
     rotation::{self, RotationError},
     serve,
     store::{OpenError, SqliteStore, Store, StoreError},
+    subjects::{Subjects, UnusableIssuers},
 };
+use arc_swap::ArcSwap;
 use crumb_identity::{Alpn, Listener, NoIdentity, Peers, SystemClock, Workload};
 use crumb_token::{Clock, RecordId, SpiffeId, claims::IdentityProvider};
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, broadcast, oneshot},
     task::JoinSet,
     time::MissedTickBehavior,
 };
@@ -36,6 +42,9 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// The least that this is shortened to, when the broker starts with an SVID that is about to be renewed.
 const CONNECTION_AGE_MIN: Duration = Duration::from_secs(20);
+
+/// How many changes a follower of approvals may be behind; then it looks again by itself.
+const APPROVAL_NEWS_MAX: usize = 256;
 
 /// How many operators may follow the trail at once.
 const FOLLOWERS_MAX: usize = 16;
@@ -70,6 +79,9 @@ pub enum RunError {
     /// Another identity provider than the configuration names.
     #[error("identities come from `{0}`, and the configuration wants another provider")]
     Provider(String),
+    /// The issuers of subject tokens cannot be used.
+    #[error("the subject issuers cannot be used")]
+    Subjects(#[from] UnusableIssuers),
     /// No first key.
     #[error("no signing key")]
     Keys(#[from] RotationError),
@@ -101,14 +113,15 @@ pub enum RunError {
 ///
 /// [`RunError`], when it cannot start or a server ends by itself.
 pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Sender<Ready>) -> Result<(), RunError> {
-    let registry = Registry::load(&config.registry_dir)?;
+    let wanted = config.registry_dir.as_deref().map_or_else(|| Ok(Wanted::nothing()), Wanted::directory)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let plan = at_start(&store.shelf().await?, &wanted, clock.now().wall).map_err(UnusableRegistry::Defects)?;
     let workload = tokio::select! {
         workload = Workload::connect(&config.workload_api, config.identity_wait) => workload?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let broker = Arc::new(assemble(&config, registry, store, workload.clone(), Arc::clone(&clock)).await?);
+    let broker = Arc::new(assemble(&config, plan, store, workload.clone(), Arc::clone(&clock)).await?);
     let listener = Listener::bind(config.listen, workload.clone(), Peers::TrustDomain, clock, Alpn::H2)
         .await
         .map_err(|source| RunError::Listen { addr: config.listen, source })?;
@@ -130,7 +143,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
 
     // Nobody waiting to hear it is no reason to stop.
     let _ = ready.send(Ready { addr, admin_socket: config.admin_socket, spiffe_id: workload.spiffe_id() });
-    tracing::info!(%addr, registry = broker.registry.version(), "serving");
+    tracing::info!(%addr, registry = broker.registry().version(), "serving");
     let outcome = tokio::select! {
         // First, since the servers end on the same call.
         biased;
@@ -146,7 +159,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
 
 async fn assemble(
     config: &Config,
-    registry: Registry,
+    plan: Plan,
     store: Arc<dyn Store>,
     workload: Workload,
     clock: Arc<dyn Clock>,
@@ -156,18 +169,32 @@ async fn assemble(
     let provider = provider.filter(|_| config.identity_provider.accepts(found));
     let provider = provider.ok_or_else(|| RunError::Provider(found.to_owned()))?;
     let id = RecordId::from_uuid(Uuid::now_v7());
+    let Plan { changes, registry, edits, stopped } = plan;
     let mut record = Record::new(id, clock.unix_ms(), Kind::BrokerStart, registry.version());
     record.peer = workload.spiffe_id().to_string();
+    if !edits.edits.is_empty() {
+        describe(&mut record, &changes, "as kept", registry.version());
+    }
     record.allow();
     let now = clock.now().wall;
     let beginning = store.begin(record, now).await?;
+    // The record of the start is theirs as well. Nobody else can have written: a data directory has one broker.
+    if !edits.edits.is_empty() && !store.apply_manifests(edits, None, Box::new(|| {})).await? {
+        return Err(StoreError::Unavailable.into());
+    }
+    let stops = ArcSwap::from_pointee(store.stops().await?);
     let keys = Arc::new(Keys::new(config.key_rotation, beginning.keys.clone()));
     rotation::turn(&keys, store.as_ref(), now).await?;
     let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), Arc::clone(&clock)));
-    Ok(Broker {
+    let broker = Broker {
         workload,
         provider,
-        registry,
+        registry: Arc::new(ArcSwap::from_pointee(registry)),
+        environment: config.environment.clone(),
+        subjects: Subjects::load(config.subject_issuers.clone())?,
+        paces: Paces::default(),
+        approval_news: broadcast::Sender::new(APPROVAL_NEWS_MAX),
+        stops,
         store,
         keys,
         feed,
@@ -175,7 +202,9 @@ async fn assemble(
         answers: Answers::new(),
         in_flight: Semaphore::new(config.limits.in_flight),
         sessions_max: config.limits.sessions_per_agent,
-    })
+    };
+    broker.end_tokens(&stopped, Author::DIRECTORY).await.map_err(|_| StoreError::Unavailable)?;
+    Ok(broker)
 }
 
 /// Returns how long a connection may live, so that it is replaced well before the SVIDs at its ends run out.

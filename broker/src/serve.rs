@@ -78,6 +78,7 @@ pub(crate) async fn network(
         .add_service(services.tokens())
         .add_service(services.feed())
         .add_service(services.registry())
+        .add_service(services.approvals())
         .add_service(services.audit());
     let incoming = listener.incoming(stop.clone());
     Ok(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await?)
@@ -99,6 +100,8 @@ pub(crate) async fn admin(
         .add_service(health)
         .add_service(reflection)
         .add_service(services.registry())
+        .add_service(services.revocations())
+        .add_service(services.approvals())
         .add_service(services.audit());
     Ok(router.serve_with_incoming_shutdown(socket.incoming(), stop.cancelled_owned()).await?)
 }

@@ -10,12 +10,13 @@ use crate::{
     rights,
 };
 use crumb_token::{
-    AgentName, Audience, Denial, Grants, Intent, Origin, Owner, Reason, SessionId, SpiffeId, Timestamp, Version,
+    AgentName, Audience, Claims, Denial, Grants, Intent, Origin, Owner, Reason, SessionId, SpiffeId, Timestamp, Version,
+    claims::{Ancestor, Subject},
 };
 use std::time::Duration;
 
 /// How deep sessions may nest by [`Origin::Agent`]: as deep as a token's chain of actors.
-pub const DEPTH_MAX: u8 = 8;
+pub const DEPTH_MAX: usize = Claims::ANCESTORS_MAX;
 
 /// Rights per tool server.
 pub type Envelope = Vec<(Audience, Grants)>;
@@ -39,16 +40,63 @@ pub struct Session {
     pub intent: Intent,
     /// What set it off.
     pub origin: Origin,
+    /// What it is inside of.
+    pub lineage: Lineage,
     /// The most that can be asked in it.
     pub envelope: Envelope,
-    /// How many sessions it is inside of.
-    pub depth: u8,
     /// Since when.
     pub opened_at: Timestamp,
     /// Until when, exclusive.
     pub expires_at: Timestamp,
     /// When it was closed, if it was.
     pub closed_at: Option<Timestamp>,
+    /// How many tokens were issued in it.
+    pub tokens: u64,
+}
+
+/// Where a session comes from: what goes into every token of it and cannot be dropped on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// What set off the outermost session; never an agent.
+    pub root: Origin,
+    /// The sessions above, the outermost first.
+    pub ancestors: Vec<Ancestor>,
+    /// Who acted in them, nearest first, each workload once in a row.
+    pub actors: Vec<SpiffeId>,
+    /// How many levels of sessions may be opened below.
+    pub depth_left: usize,
+    /// Who vouched for the person at the root, by the name of the broker's configuration.
+    pub issuer: Option<Box<str>>,
+}
+
+impl Lineage {
+    /// Begins one: of a session inside no other.
+    pub fn root(origin: Origin) -> Self {
+        Self { root: origin, ancestors: Vec::new(), actors: Vec::new(), depth_left: DEPTH_MAX, issuer: None }
+    }
+
+    /// Returns the lineage of a session inside `parent`.
+    pub fn below(parent: &Session) -> Self {
+        let Self { root, mut ancestors, mut actors, depth_left, issuer } = parent.lineage.clone();
+        ancestors.push(Ancestor {
+            session: parent.id,
+            agent: parent.agent.clone(),
+            version: parent.version.clone(),
+            intent_digest: parent.intent.digest(),
+        });
+        if actors.first() != Some(&parent.peer) {
+            actors.insert(0, parent.peer.clone());
+        }
+        Self { root, ancestors, actors, depth_left: depth_left.saturating_sub(1), issuer }
+    }
+
+    /// Returns on whose behalf everything below is done.
+    pub fn subject(&self) -> Option<Subject> {
+        match &self.root {
+            Origin::User { name, assurance } => Some(Subject { name: name.clone(), assurance: *assurance }),
+            Origin::Schedule { .. } | Origin::Agent { .. } => None,
+        }
+    }
 }
 
 /// What stays the same about a local process for as long as it is the same program of the same user.
@@ -99,6 +147,17 @@ pub struct Opening {
     pub lifetime: Duration,
     /// The local process, when a sidecar speaks for the agent.
     pub process: Option<LocalProcess>,
+    /// What proves the user of the origin, when something does.
+    pub proof: Option<Proof>,
+}
+
+/// A subject token that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Who vouches, by the name of the broker's configuration.
+    pub issuer: Box<str>,
+    /// The end of the token; a session on its strength is over by then.
+    pub expires_at: Timestamp,
 }
 
 /// Decides whether `caller` may open a session, and what it is.
@@ -118,18 +177,18 @@ pub fn open(
 ) -> Result<Session, Denial> {
     let agent = speaking_for(&opening.agent, opening.process.as_ref(), caller, registry, now)?;
     let parent = parent_of(&opening, caller, parent, now)?;
-    for (audience, wanted) in &opening.envelope {
-        let server = registry.tool_server(audience).ok_or_else(|| {
-            Denial::new(Reason::ToolServerUnknown).asked(audience).by("registry", "the registry's owner")
-        })?;
-        rights::known_to(wanted, server)?;
-        rights::inside_manifest(wanted, agent, audience)?;
-        if let Some(parent) = parent {
-            rights::inside_envelope(wanted, parent, audience)?;
+    check_envelope(&opening.envelope, agent, parent, registry)?;
+    let lineage = match (parent, &opening.proof) {
+        (Some(parent), _) => Lineage::below(parent),
+        (None, proof) => {
+            let issuer = proof.as_ref().map(|proof| proof.issuer.clone());
+            Lineage { issuer, ..Lineage::root(opening.origin.clone()) }
         }
-    }
+    };
+    let proof_end = opening.proof.as_ref().map(|proof| proof.expires_at);
     let expires_at =
-        clamp::session_end(now, opening.lifetime, parent.map(|session| session.expires_at), agent.valid_until);
+        clamp::session_end(now, agent.session_life(opening.lifetime), parent.map(|session| session.expires_at), agent.valid_until);
+    let expires_at = proof_end.map_or(expires_at, |end| expires_at.min(end));
     Ok(Session {
         id,
         agent: agent.name.clone(),
@@ -139,12 +198,33 @@ pub fn open(
         process: opening.process.as_ref().map(BoundProcess::from),
         intent: opening.intent,
         origin: opening.origin,
+        lineage,
         envelope: opening.envelope,
-        depth: parent.map_or(0, |session| session.depth.saturating_add(1)),
         opened_at: now,
         expires_at,
         closed_at: None,
+        tokens: 0,
     })
+}
+
+/// Holds an envelope against the tool servers, the agent's manifest, and the session above when there is one.
+pub(crate) fn check_envelope(
+    envelope: &Envelope,
+    agent: &Agent,
+    parent: Option<&Session>,
+    registry: &Registry,
+) -> Result<(), Denial> {
+    for (audience, wanted) in envelope {
+        let server = registry.tool_server(audience).ok_or_else(|| {
+            Denial::new(Reason::ToolServerUnknown).asked(audience).by("registry", "the registry's owner")
+        })?;
+        rights::known_to(wanted, server)?;
+        if let Some(parent) = parent {
+            rights::inside_envelope(wanted, parent, audience)?;
+        }
+        rights::inside_manifest(wanted, agent, audience)?;
+    }
+    Ok(())
 }
 
 /// Returns the agent, when it is registered and `caller` may speak for it.
@@ -159,22 +239,39 @@ pub fn speaking_for<'r>(
     registry: &'r Registry,
     now: Timestamp,
 ) -> Result<&'r Agent, Denial> {
+    let agent = registered(name, caller, registry, now)?;
+    // A sidecar with an identity of its own has to say for whom it speaks; the agent's own SVID says so by itself.
+    let described = match (&agent.process, process) {
+        (Some(rule), Some(process)) => rule.accepts(process),
+        (Some(_), None) => agent.identity.is(&caller.id),
+        (None, _) => true,
+    };
+    if described {
+        return Ok(agent);
+    }
+    let refused = Denial::new(Reason::AgentProcessMismatch).asked(format!("agent {name}"));
+    Err(refused.by(agent.manifest(), &agent.owner))
+}
+
+/// Returns the agent, when it is registered and `caller` may speak for it, whatever process it speaks for.
+///
+/// # Errors
+///
+/// `agent_unknown`, `agent_expired` or `agent_not_spoken_for`.
+pub fn registered<'r>(
+    name: &AgentName,
+    caller: &Caller,
+    registry: &'r Registry,
+    now: Timestamp,
+) -> Result<&'r Agent, Denial> {
     let unknown = || Denial::new(Reason::AgentUnknown).asked(name).by("registry", "the registry's owner");
     let agent = registry.agent(name).ok_or_else(unknown)?;
     let refuse = |reason| Denial::new(reason).asked(format!("agent {name}")).by(agent.manifest(), &agent.owner);
     if !agent.is_spoken_for_by(&caller.id) {
         return Err(refuse(Reason::AgentNotSpokenFor).asked(format!("{} for agent {name}", caller.id)));
     }
-    if agent.valid_until.is_some_and(|end| now >= end) {
-        return Err(refuse(Reason::AgentExpired));
-    }
-    // A sidecar with an identity of its own has to say for whom it speaks; the agent's own SVID says so by itself.
-    let described = match (&agent.process, process) {
-        (Some(rule), Some(process)) => rule.accepts(process),
-        (Some(_), None) => agent.spiffe_id == caller.id,
-        (None, _) => true,
-    };
-    if described { Ok(agent) } else { Err(refuse(Reason::AgentProcessMismatch)) }
+    registry.standing(agent, now).map_err(refuse)?;
+    Ok(agent)
 }
 
 fn parent_of<'s>(
@@ -190,9 +287,15 @@ fn parent_of<'s>(
     if !parent.is_open(now) {
         return Err(Denial::new(Reason::SessionClosed).asked(format!("parent {id}")));
     }
-    if parent.depth >= DEPTH_MAX {
-        let rule = format!("sessions nest at most {DEPTH_MAX} deep");
-        return Err(Denial::new(Reason::OutsideEnvelope).asked(format!("parent {id}")).by(rule, "the broker"));
-    }
+    check_depth(parent)?;
     Ok(Some(parent))
+}
+
+/// Refuses a session below one that may have none.
+pub(crate) fn check_depth(parent: &Session) -> Result<(), Denial> {
+    if parent.lineage.depth_left > 0 {
+        return Ok(());
+    }
+    let rule = format!("no more levels below {}", parent.id);
+    Err(Denial::new(Reason::DelegationRefused).asked(format!("a session inside {}", parent.id)).by(rule, &parent.agent))
 }

@@ -11,13 +11,20 @@
 //! - Every wait is bounded by [`WAIT_MAX`], and so is every queue.
 
 mod answer;
+mod approval_row;
 mod sqlite;
 
 pub use answer::{Answer, ClaimsRow, DenialRow};
 pub use sqlite::{OpenError, SqliteStore};
 
-use crate::{audit::Record, session::Session};
-use crumb_token::{Denial, KeyId, Reason, RequestId, SessionId, SpiffeId, Timestamp, revocation::Target};
+use crate::{
+    approval::{Approval, Vote},
+    audit::Record,
+    registry::{Edits, Shelf},
+    session::Session,
+    stops::{Scope, Stop, Stops},
+};
+use crumb_token::{AgentName, ApprovalId, Denial, KeyId, Owner, Reason, RequestId, SessionId, SpiffeId, Timestamp, revocation::Target};
 use futures::future::BoxFuture;
 use std::{fmt, time::Duration};
 use tokio::sync::watch;
@@ -96,8 +103,27 @@ pub enum Written {
     Seen(Seen),
     /// The session was closed in the meantime.
     SessionClosed,
+    /// The approval was used or has ended in the meantime.
+    NotApproved(Denial),
     /// The agent has as many sessions open as it may.
     TooManySessions,
+}
+
+/// A token that is about to be issued.
+#[derive(Debug, Clone)]
+pub struct Issuance {
+    /// The request that it answers.
+    pub request: Request,
+    /// What it says.
+    pub claims: ClaimsRow,
+    /// Its number, for whoever approved it.
+    pub token: String,
+    /// In which session.
+    pub session: SessionId,
+    /// The approval that it takes.
+    pub redeems: Option<ApprovalId>,
+    /// What goes into the trail.
+    pub record: Record,
 }
 
 /// One revocation.
@@ -107,6 +133,8 @@ pub struct Revocation {
     pub sequence: u64,
     /// What it ends.
     pub target: Target,
+    /// It ends what was issued until then; the end of time for what cannot come back.
+    pub issued_until: Timestamp,
     /// After this nothing that it ends can be alive.
     pub until: Timestamp,
 }
@@ -119,6 +147,35 @@ pub enum Closed {
     /// There is no such session.
     Unknown,
     /// More revocations are in force than the feed can carry.
+    TooManyRevocations,
+}
+
+/// What is to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What, each by a revocation of its own.
+    pub targets: Vec<Target>,
+    /// Now.
+    pub now: Timestamp,
+    /// The end of the last token that may be alive.
+    pub tokens_until: Timestamp,
+    /// How many revocations may be in force.
+    pub live_max: u32,
+    /// What is stopped together with it.
+    pub stop: Option<(Scope, Stop)>,
+}
+
+/// The outcome of an ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It is over.
+    Revoked {
+        /// The number of the last revocation.
+        sequence: u64,
+        /// How many sessions were closed.
+        sessions: u64,
+    },
+    /// More revocations would be in force than the feed can carry, so nothing was ended.
     TooManyRevocations,
 }
 
@@ -154,6 +211,9 @@ pub type Pending<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// Told about revocations right after they are committed, in their order, even when nobody waits for the answer any more.
 pub type OnRevoked = Box<dyn FnOnce(&[Revocation]) + Send>;
 
+/// Told right after manifests are committed, in the order of commits, even when nobody waits for the answer any more.
+pub type OnApplied = Box<dyn FnOnce() + Send>;
+
 /// Where the broker remembers.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Begins a new start: takes an epoch, forgets requests that are too old to be repeated, records the start.
@@ -165,8 +225,33 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns those of `ids` that exist.
     fn sessions(&self, ids: Vec<SessionId>) -> Pending<'_, Vec<Session>>;
 
-    /// Writes an issuance: its record and answer, while `session` is open.
-    fn issue(&self, request: Request, claims: ClaimsRow, session: SessionId, record: Record) -> Pending<'_, Written>;
+    /// Writes an issuance: its record and answer, while its session is open; and redeems the approval that it took.
+    fn issue(&self, issuance: Issuance) -> Pending<'_, Written>;
+
+    /// Returns a request for approval.
+    fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>>;
+
+    /// Returns the newest request for approval of exactly this ask.
+    fn approval_of(&self, session: SessionId, digest: [u8; 32]) -> Pending<'_, Option<Approval>>;
+
+    /// Returns at most `limit` requests for approval, the newest first, of one session when given.
+    fn approvals(&self, session: Option<SessionId>, limit: u32) -> Pending<'_, Vec<Approval>>;
+
+    /// Counts an agent's requests for approval lately: all, approved, refused.
+    fn approval_history(&self, agent: AgentName, now: Timestamp) -> Pending<'_, [u64; 3]>;
+
+    /// Writes a new request for approval with its record, or returns the same one when it waits already.
+    fn ask_approval(
+        &self,
+        approval: Approval,
+        agent: AgentName,
+        now: Timestamp,
+        record: Record,
+    ) -> Pending<'_, Result<Approval, Denial>>;
+
+    /// Takes a vote and writes its record. The denial when it cannot be taken; then nothing was written.
+    fn vote(&self, id: ApprovalId, vote: Vote, now: Timestamp, record: Record)
+    -> Pending<'_, Result<Approval, Denial>>;
 
     /// Writes a new session with its record and answer, while its agent has fewer than `open_max`.
     fn open(&self, request: Request, session: Session, open_max: u32, record: Record) -> Pending<'_, Written>;
@@ -181,6 +266,21 @@ pub trait Store: fmt::Debug + Send + Sync {
         committed: OnRevoked,
     ) -> Pending<'_, Closed>;
 
+    /// Returns the agents that have open sessions, of one owner when given.
+    fn acting_agents(&self, owner: Option<Owner>, now: Timestamp) -> Pending<'_, Vec<AgentName>>;
+
+    /// Returns how many open sessions would end with the targets.
+    fn count_ending(&self, targets: Vec<Target>, now: Timestamp) -> Pending<'_, u64>;
+
+    /// Revokes, closes the sessions that end with it, and writes the record.
+    fn revoke(&self, ending: Ending, record: Record, committed: OnRevoked) -> Pending<'_, Ended>;
+
+    /// Returns everything that is stopped.
+    fn stops(&self) -> Pending<'_, Stops>;
+
+    /// Lifts a stop, and writes the record. `false`, and nothing written, when there is none.
+    fn lift(&self, scope: Scope, record: Record) -> Pending<'_, bool>;
+
     /// Writes a refusal, and remembers it as the answer to `request` when given.
     fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written>;
 
@@ -193,6 +293,13 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Returns at most `limit` records after number `after`, of one session when given.
     fn records(&self, after: u64, session: Option<String>, limit: u32) -> Pending<'_, Vec<(u64, Record)>>;
+
+    /// Returns all that is kept of manifests.
+    fn shelf(&self) -> Pending<'_, Shelf>;
+
+    /// Writes manifests, with a record when given. `false`, and nothing written, when something was written since the edits
+    /// were made.
+    fn apply_manifests(&self, edits: Edits, record: Option<Record>, committed: OnApplied) -> Pending<'_, bool>;
 
     /// Returns the number of the newest record, and word of newer ones.
     fn newest(&self) -> watch::Receiver<u64>;

@@ -74,7 +74,8 @@ pub(crate) async fn tail(
     Ok(answer.into_inner())
 }
 
-async fn connect(socket: &Path) -> Result<Channel, Failure> {
+/// Connects to the broker's admin socket.
+pub(crate) async fn connect(socket: &Path) -> Result<Channel, Failure> {
     let path = socket.to_owned();
     let connector = tower::service_fn(move |_: Uri| {
         let path = path.clone();
@@ -84,7 +85,8 @@ async fn connect(socket: &Path) -> Result<Channel, Failure> {
     connected.map_err(|e| unreachable_broker(socket, &e.to_string()))
 }
 
-fn unreachable_broker(socket: &Path, why: &str) -> Failure {
+/// Says that nobody answers there.
+pub(crate) fn unreachable_broker(socket: &Path, why: &str) -> Failure {
     let what = format!("the broker does not answer on {}: {why}", socket.display());
     Failure::new(Exit::Unreachable, what, "start `crumb dev`, or name the broker's admin socket with --admin-socket")
 }

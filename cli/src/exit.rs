@@ -12,6 +12,7 @@ pub(crate) enum Exit {
     NoIdentity = 5,
     Unreachable = 6,
     CheckFailed = 7,
+    Conflict = 8,
 }
 
 /// Why a command failed: its exit code, one sentence, and what to do next.
@@ -37,6 +38,7 @@ impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
         let exit = match (denial.reason, denial.reason.class()) {
             (Reason::NoIdentity | Reason::SvidInvalid | Reason::SvidExpired, _) => Exit::NoIdentity,
+            (Reason::RegistryConflict, _) => Exit::Conflict,
             (_, Class::Unavailable) => Exit::Unreachable,
             (_, Class::Invalid) => Exit::Usage,
             _ => Exit::Denied,

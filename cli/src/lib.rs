@@ -2,14 +2,19 @@
 //!
 //! A library as well as a program, so that the benchmarks run the same development stack as `crumb dev`.
 
+mod apply;
 mod audit;
 mod bench;
 mod call;
+mod check;
 mod demo;
 mod dev;
 mod exit;
+mod export;
+mod get;
 mod output;
 pub mod places;
+mod policy;
 mod scope;
 mod serve;
 mod session;
@@ -18,7 +23,7 @@ mod token;
 
 use clap::{Parser, Subcommand};
 use exit::{Exit, Failure};
-use output::Format;
+use output::Form;
 use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -30,16 +35,18 @@ Examples:
       --allow 'files read_file read file:///docs/*'
   crumb call --session ses_… files read_file read file:///docs/readme.md
   crumb audit tail --follow
+  crumb apply -f registry/ --dry-run --diff
 
-Exit codes: 0 ok, 1 unexpected, 2 usage, 3 denied, 4 approval pending, 5 no identity, 6 unreachable, 7 check failed.";
+Exit codes: 0 ok, 1 unexpected, 2 usage, 3 denied, 4 approval pending, 5 no identity, 6 unreachable, 7 check failed,
+8 conflict.";
 
 /// A crumb of authority for an AI agent: enough for one task, for minutes, and a trail of what it did.
 #[derive(Debug, Parser)]
 #[command(name = "crumb", version, after_help = EXAMPLES, arg_required_else_help = true)]
 struct Cli {
-    /// How data is written to stdout: text for people, json for programs.
+    /// How data is written to stdout: text for people, json for programs, yaml for manifests.
     #[arg(short, long, global = true, value_enum, default_value = "text", env = "CRUMB_OUTPUT")]
-    output: Format,
+    output: Form,
     #[command(subcommand)]
     command: Command,
 }
@@ -58,6 +65,16 @@ enum Command {
     Token(token::TokenArgs),
     /// Read the trail.
     Audit(audit::AuditArgs),
+    /// Check, test, explain and compare policy bundles, offline.
+    Policy(policy::PolicyArgs),
+    /// Make manifests the ones in force: all of them, or none.
+    Apply(apply::ApplyArgs),
+    /// List manifests, or show one.
+    Get(get::GetArgs),
+    /// Write every manifest in force into a directory.
+    Export(export::ExportArgs),
+    /// Check manifests offline, as a pull request does.
+    Check(check::CheckArgs),
     /// Measure: becomes the program `crumb-bench` beside this one.
     Bench(bench::BenchArgs),
     /// Run one service as a child of `dev` or `demo`.
@@ -95,13 +112,19 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
+    let format = || cli.output.plain();
     match cli.command {
-        Command::Demo(args) => demo::run(args, cli.output).await,
-        Command::Dev(args) => dev::run(args, cli.output).await,
-        Command::Session(args) => session::run(args, cli.output).await,
-        Command::Call(args) => call::run(args, cli.output).await,
-        Command::Token(args) => token::run(args, cli.output).await,
-        Command::Audit(args) => audit::run(args, cli.output).await,
+        Command::Demo(args) => demo::run(args, format()?).await,
+        Command::Dev(args) => dev::run(args, format()?).await,
+        Command::Session(args) => session::run(args, format()?).await,
+        Command::Call(args) => call::run(args, format()?).await,
+        Command::Token(args) => token::run(args, format()?).await,
+        Command::Audit(args) => audit::run(args, format()?).await,
+        Command::Policy(args) => policy::run(args, format()?),
+        Command::Apply(args) => apply::run(args, format()?).await,
+        Command::Get(args) => get::run(args, cli.output).await,
+        Command::Export(args) => export::run(args, format()?).await,
+        Command::Check(args) => check::run(args, format()?),
         Command::Bench(args) => Err(bench::run(args)),
         Command::Serve(args) => serve::run(args).await,
         Command::Intruder(args) => demo::intrude(args).await,

@@ -14,6 +14,28 @@ pub(crate) enum Format {
     Json,
 }
 
+/// What `-o` takes. YAML is for manifests alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// Manifests as they are applied.
+    Yaml,
+}
+
+impl Form {
+    /// Returns the form for a command whose data is no manifest.
+    pub(crate) fn plain(self) -> Result<Format, Failure> {
+        match self {
+            Self::Text => Ok(Format::Text),
+            Self::Json => Ok(Format::Json),
+            Self::Yaml => Err(Failure::usage("-o yaml is for manifests: `crumb get`")),
+        }
+    }
+}
+
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 const DIM: Style = Style::new().dimmed();

@@ -71,6 +71,17 @@ pub fn origin(v: &mut Violations, field: &str, origin: Option<&wire::Origin>) ->
     }
 }
 
+/// Writes an origin. How far it can be believed is the broker's to say, so that does not travel.
+pub fn to_origin(origin: &Origin) -> wire::Origin {
+    use wire::origin::Kind;
+    let kind = match origin {
+        Origin::User { name, .. } => Kind::User(name.to_string()),
+        Origin::Schedule { name } => Kind::Schedule(name.to_string()),
+        Origin::Agent { session } => Kind::ParentSession(session.to_string()),
+    };
+    wire::Origin { kind: Some(kind) }
+}
+
 /// Writes a right.
 pub fn to_grant(grant: &Grant) -> wire::Grant {
     wire::Grant {

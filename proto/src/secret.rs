@@ -1,8 +1,11 @@
-//! `Debug` for the messages that carry a token: everything but the token itself.
+//! `Debug` for the messages that carry a token: what they are about, and the length of the token.
 //!
 //! The generator is told to derive none for them, so that a message which is logged whole cannot leak.
 
-use crate::wire::{CallTokenResponse, ExchangeResponse};
+use crate::wire::{
+    ApproveRequest, CallTokenResponse, ExchangeResponse, ListApprovalsRequest, OpenRequest, OpenSessionRequest,
+    RefuseRequest, WatchApprovalRequest,
+};
 use std::fmt;
 
 impl fmt::Debug for ExchangeResponse {
@@ -26,6 +29,29 @@ impl fmt::Debug for CallTokenResponse {
     }
 }
 
+/// Writes `Debug` for a request: one field that says which, and the length of its secret.
+macro_rules! requests {
+    ($($name:ident { $about:ident, $secret:ident })*) => {
+        $(impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field(stringify!($about), &self.$about)
+                    .field(stringify!($secret), &Bytes(self.$secret.len()))
+                    .finish_non_exhaustive()
+            }
+        })*
+    };
+}
+
+requests! {
+    OpenSessionRequest { request_id, subject_token }
+    OpenRequest { agent, subject_token }
+    ListApprovalsRequest { state, approver_token }
+    WatchApprovalRequest { approval_id, approver_token }
+    ApproveRequest { approval_id, approver_token }
+    RefuseRequest { approval_id, approver_token }
+}
+
 /// The length of what is not shown.
 struct Bytes(usize);
 
@@ -43,7 +69,9 @@ mod tests {
     fn debug_does_not_print_the_token() {
         let exchange = ExchangeResponse { token: "canary".into(), token_id: "tok_1".into(), ..Default::default() };
         let call = CallTokenResponse { token: "canary".into(), expires_at: 1 };
-        for text in [format!("{exchange:?}"), format!("{call:?}")] {
+        let open = OpenSessionRequest { subject_token: "canary".into(), ..Default::default() };
+        let approve = ApproveRequest { approver_token: "canary".into(), ..Default::default() };
+        for text in [format!("{exchange:?}"), format!("{call:?}"), format!("{open:?}"), format!("{approve:?}")] {
             assert!(text.contains("6 bytes") && !text.contains("canary"), "{text}");
         }
     }

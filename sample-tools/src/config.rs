@@ -15,7 +15,7 @@
 //! ```
 
 use crumb_identity::Endpoint;
-use crumb_token::{Audience, SpiffeId};
+use crumb_token::{Audience, Environment, SpiffeId};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{fmt::Display, fs, io, net::SocketAddr, path::Path, str::FromStr, time::Duration};
 
@@ -31,6 +31,9 @@ pub struct Config {
     /// What tokens have to be made out to: the audience of the `ToolServer` manifest.
     #[serde(deserialize_with = "from_text")]
     pub audience: Audience,
+    /// Where this server runs, such as `production`: tokens of agents registered elsewhere are refused. Default: any.
+    #[serde(default, deserialize_with = "optional_from_text")]
+    pub environment: Option<Environment>,
     /// The SPIFFE Workload API, such as `unix:///run/spire/agent/api.sock`. Default: `SPIFFE_ENDPOINT_SOCKET`.
     #[serde(default, deserialize_with = "optional_from_text")]
     pub workload_api: Option<Endpoint>,

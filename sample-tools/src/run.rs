@@ -124,7 +124,11 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
         Listener::bind(config.listen, workload.clone(), Peers::TrustDomain, Arc::clone(&clock), Alpn::H2AndHttp11);
     let listener = listening.await.map_err(|source| RunError::Listen { addr: config.listen, source })?;
     let broker = BrokerClient::new(&workload, &config.broker.address, config.broker.spiffe_id.clone());
-    let verifier = Arc::new(Verifier::new(config.audience.clone(), Limits::default()));
+    let verifier = Verifier::new(config.audience.clone(), Limits::default());
+    let verifier = Arc::new(match &config.environment {
+        Some(environment) => verifier.in_environment(environment.clone()),
+        None => verifier,
+    });
     let following = feed::follow(Arc::clone(&verifier), broker.channel(), Arc::clone(&clock), shutdown.clone());
     let parts = Parts {
         verifier: Arc::clone(&verifier),

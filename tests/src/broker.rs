@@ -13,8 +13,9 @@ use crumb_proto::{
     from_status, wire,
     wire::{
         AuditRecord, ExchangeRequest, ExchangeResponse, Grant, OpenSessionRequest, Origin, Scope, TailRequest,
-        audit_service_client::AuditServiceClient, feed_service_client::FeedServiceClient, origin::Kind,
-        registry_service_client::RegistryServiceClient, session_service_client::SessionServiceClient,
+        approval_service_client::ApprovalServiceClient, audit_service_client::AuditServiceClient, feed_service_client::FeedServiceClient, origin::Kind,
+        registry_service_client::RegistryServiceClient,
+        revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
         token_service_client::TokenServiceClient,
     },
 };
@@ -49,6 +50,9 @@ pub const AGENT_PATH: &str = "/agent/research-bot";
 /// short tokens.
 pub const MANIFESTS: &str = include_str!("broker/manifests.yaml");
 
+/// What the tests of governance add: an agent that may do harm, one to delegate to, a group, and a policy.
+pub const GOVERNED: &str = include_str!("broker/governed.yaml");
+
 /// What a broker is started with.
 #[derive(Debug)]
 pub struct Setup {
@@ -58,6 +62,15 @@ pub struct Setup {
     pub config: String,
     /// Another data directory than one of its own.
     pub data_dir: Option<PathBuf>,
+}
+
+impl Setup {
+    /// The usual registry and what governance adds to it.
+    pub fn governed() -> Self {
+        let mut setup = Self::default();
+        setup.manifests.push(("governed.yaml".into(), GOVERNED.into()));
+        setup
+    }
 }
 
 impl Default for Setup {
@@ -167,6 +180,11 @@ impl TestBroker {
         Client { member, channel }
     }
 
+    /// Returns a client that revokes, as an operator.
+    pub fn operator(&self) -> RevocationServiceClient<Channel> {
+        RevocationServiceClient::new(self.admin())
+    }
+
     /// Returns a channel to the admin socket.
     pub fn admin(&self) -> Channel {
         admin_channel(&self.ready.admin_socket)
@@ -274,6 +292,11 @@ impl Client {
         AuditServiceClient::new(self.channel.clone())
     }
 
+    /// Returns its approval client.
+    pub fn approvals(&self) -> ApprovalServiceClient<crumb_identity::Channel> {
+        ApprovalServiceClient::new(self.channel.clone())
+    }
+
     /// Opens a session, and returns its number.
     ///
     /// # Errors
@@ -338,6 +361,7 @@ pub fn opening() -> OpenSessionRequest {
         envelope: vec![scope],
         lifetime_s: 0,
         process: None,
+        subject_token: String::new(),
     }
 }
 

@@ -220,6 +220,7 @@ pub fn claims(holder: SpiffeId, audience: Audience, now: Timestamp) -> Claims {
         holder,
         subject: None,
         actors: vec![],
+        ancestors: vec![],
         origin: Origin::from_words("schedule", "nightly", "asserted").expect("an origin"),
         intent_digest: [3; 32],
         audience,

@@ -33,10 +33,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("token", &[]),
     ("verifier", &["token"]),
     ("attestors", &["token"]),
+    ("policy", &["token"]),
     ("identity", &["token", "attestors"]),
     ("proto", &["token"]),
     ("sdk/rust", &["token", "proto", "verifier", "identity"]),
-    ("broker", &["token", "proto", "verifier", "attestors", "identity"]),
+    ("broker", &["token", "proto", "verifier", "attestors", "identity", "policy"]),
     ("agent-sidecar", &["token", "proto", "verifier", "attestors", "identity", "sdk"]),
     ("dev-identity", &["token", "attestors"]),
     ("sample-tools", &["token", "proto", "sdk", "identity", "verifier"]),
@@ -44,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "token",
+            "policy",
             "proto",
             "sdk",
             "broker",
@@ -86,8 +88,8 @@ const IMPURE_PATHS: &[&str] =
     &["std::fs", "std::env", "std::net", "std::process", "std::thread", "SystemTime::now", "Instant::now", "OsRng"];
 
 #[test]
-fn token_and_verifier_touch_no_clock_file_or_socket() {
-    for room in ["token", "verifier"] {
+fn token_verifier_and_policy_touch_no_clock_file_or_socket() {
+    for room in ["token", "verifier", "policy"] {
         let manifest = manifest(&root().join(room).join("Cargo.toml"));
         let dependencies = manifest["dependencies"].as_table().expect("dependencies");
         for name in IMPURE_CRATES {

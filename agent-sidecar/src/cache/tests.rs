@@ -122,6 +122,38 @@ async fn a_failed_renewal_is_tried_again_only_after_a_pause() {
 }
 
 #[tokio::test]
+async fn what_people_approved_is_not_renewed_behind_their_backs() {
+    let b = bench(1000);
+    let key = key("docs/*");
+    b.broker.approvals.store(1, Ordering::SeqCst);
+    let denial = b.cache.get(&key, &process()).await.expect_err("nobody has approved it");
+    assert_eq!(denial.reason, Reason::ApprovalNeeded);
+    b.broker.approvals.store(0, Ordering::SeqCst);
+    let first = b.cache.get(&key, &process()).await.expect("approved").id;
+    b.clock.set(1_000_990);
+    assert_eq!(b.cache.get(&key, &process()).await.expect("held").id, first);
+    b.cache.renewals.close();
+    b.cache.renewals.wait().await;
+    assert_eq!(b.broker.exchanges(), 2);
+}
+
+#[tokio::test]
+async fn a_renewal_that_people_would_have_to_approve_is_tried_once() {
+    let b = bench(1000);
+    let key = key("docs/*");
+    b.cache.get(&key, &process()).await.expect("granted");
+    b.broker.approvals.store(1, Ordering::SeqCst);
+    b.clock.set(1_000_800);
+    b.cache.get(&key, &process()).await.expect("held");
+    b.cache.renewals.close();
+    b.cache.renewals.wait().await;
+    b.clock.set(1_000_990);
+    b.cache.get(&key, &process()).await.expect("held");
+    b.cache.renewals.wait().await;
+    assert_eq!(b.broker.exchanges(), 2);
+}
+
+#[tokio::test]
 async fn a_token_for_something_else_is_not_used() {
     let tamper: [fn(&mut Exchange); 4] = [
         |e| e.session = session_id(9),

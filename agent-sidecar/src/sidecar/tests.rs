@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::fixtures::{
-    AUDIENCE, FakeBroker, FakeOwn, FakeTools, StillClock, caller, grants, process, session_id, task_id,
+    AUDIENCE, FakeBroker, FakeOwn, FakeTools, StillClock, approval_id, at, caller, description, grants, process,
+    session_id, task_id,
 };
 use crumb_token::{Caveat, parse::Unverified};
 use std::sync::atomic::Ordering;
@@ -36,6 +37,7 @@ fn opening() -> Opening {
         origin: Origin::Schedule { name: "nightly".parse().expect("a name") },
         envelope: vec![(AUDIENCE.parse().expect("an audience"), grants("docs/*"))],
         lifetime_s: 0,
+        subject_token: None,
     }
 }
 
@@ -150,4 +152,85 @@ async fn the_same_call_again_gets_the_same_token_and_another_caller_none() {
     assert_eq!(denial.reason, Reason::SessionUnknown);
     b.sidecar.close(&one, session).await.expect("its own");
     assert!(b.sidecar.call_token(&one, task, &ask(), CallTtl::default()).await.is_err(), "gone with its session");
+}
+
+fn delegating(session: SessionId) -> Delegating {
+    Delegating {
+        session,
+        agent: "reader".parse().expect("a name"),
+        peer: "spiffe://td/agent/reader".parse().expect("canonical"),
+        intent: "read the notes".parse().expect("a sentence"),
+        envelope: vec![(AUDIENCE.parse().expect("an audience"), grants("docs/a/*"))],
+        lifetime_s: 60,
+        depth: 1,
+    }
+}
+
+#[tokio::test]
+async fn what_is_delegated_is_told_with_the_callers_process_and_is_not_the_callers() {
+    let (b, one, other) = (bench(), attested("/bin/one"), attested("/bin/other"));
+    let (session, _) = b.sidecar.open(&one, opening()).await.expect("the broker opens it");
+    let (delegated, _) = b.sidecar.delegate(&one, delegating(session)).await.expect("the broker opens it");
+    let told = b.broker.delegations.lock().expect("not poisoned").pop().expect("one");
+    assert_eq!((told.session, told.process, told.depth), (session, Some(process()), 1));
+    assert_eq!(told.lifetime, Some(Duration::from_secs(60)));
+    let unknown = |denial: Denial| assert_eq!(denial.reason, Reason::SessionUnknown);
+    unknown(b.sidecar.delegate(&other, delegating(session)).await.expect_err("not its session"));
+    unknown(b.sidecar.begin(&one, beginning(delegated, true)).await.expect_err("the other agent's"));
+    assert!(b.broker.delegations.lock().expect("not poisoned").is_empty());
+}
+
+fn delegated_to_us(b: &Bench, session: SessionId, change: impl FnOnce(&mut crumb_sdk::broker::SessionDescription)) {
+    let mut description = description(5000);
+    change(&mut description);
+    b.broker.delegated.lock().expect("not poisoned").push((session, description));
+}
+
+#[tokio::test]
+async fn the_first_who_adopts_a_session_has_it() {
+    let (b, one, other) = (bench(), attested("/bin/one"), attested("/bin/other"));
+    delegated_to_us(&b, session_id(7), |_| ());
+    let adopted = b.sidecar.adopt(&one, session_id(7)).await.expect("delegated to us");
+    assert_eq!(adopted.above.len(), 1);
+    let second = b.sidecar.adopt(&other, session_id(7)).await.expect_err("it has a caller");
+    let none = b.sidecar.adopt(&other, session_id(8)).await.expect_err("there is none");
+    assert_eq!(second.reason, Reason::SessionUnknown);
+    assert_eq!((second.rule, second.author), (none.rule, none.author), "which of the two is not for it to know");
+    b.sidecar.adopt(&one, session_id(7)).await.expect("its own, again");
+    assert!(b.sidecar.begin(&one, beginning(session_id(7), true)).await.is_ok());
+    assert!(b.sidecar.begin(&other, beginning(session_id(7), true)).await.is_err());
+    assert!(b.sidecar.describe(&one, session_id(7)).await.is_ok());
+    let denial = b.sidecar.describe(&other, session_id(7)).await.expect_err("not its session");
+    assert_eq!(denial.reason, Reason::SessionUnknown);
+}
+
+#[tokio::test]
+async fn what_was_not_delegated_or_is_over_cannot_be_adopted() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    delegated_to_us(&b, session_id(7), |d| d.above.clear());
+    delegated_to_us(&b, session_id(8), |d| d.expires_at = at(1000));
+    for (id, reason) in [(7, Reason::SessionUnknown), (8, Reason::SessionClosed), (9, Reason::SessionUnknown)] {
+        assert_eq!(b.sidecar.adopt(&one, session_id(id)).await.expect_err("refused").reason, reason, "{id}");
+    }
+    assert_eq!(b.sidecar.health().await.sessions, 0);
+}
+
+#[tokio::test]
+async fn what_is_being_closed_is_not_adopted_anew() {
+    let (b, one) = (bench(), attested("/bin/one"));
+    delegated_to_us(&b, session_id(7), |_| ());
+    b.sidecar.adopt(&one, session_id(7)).await.expect("delegated to us");
+    b.broker.down.store(true, Ordering::SeqCst);
+    b.sidecar.close(&one, session_id(7)).await.expect_err("the broker is down");
+    let denial = b.sidecar.adopt(&one, session_id(7)).await.expect_err("it is being closed");
+    assert_eq!(denial.reason, Reason::SessionClosed);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_short_is_no_approval() {
+    let b = bench();
+    b.broker.approvals.store(2, Ordering::SeqCst);
+    assert_eq!(b.sidecar.await_approval(approval_id(), Duration::ZERO).await, Ok(false));
+    assert_eq!(b.sidecar.await_approval(approval_id(), Duration::from_secs(1)).await, Ok(false));
+    assert_eq!(b.sidecar.await_approval(approval_id(), Duration::from_secs(1)).await, Ok(true));
 }

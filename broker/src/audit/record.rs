@@ -15,12 +15,27 @@ pub enum Kind {
     /// A session was closed, or was not.
     #[serde(rename = "session.close")]
     SessionClose,
+    /// A session was opened for another agent, inside one's own, or was not.
+    #[serde(rename = "session.delegate")]
+    SessionDelegate,
+    /// An operator revoked something.
+    #[serde(rename = "revoke")]
+    Revoke,
+    /// An operator lifted a stop.
+    #[serde(rename = "lift")]
+    Lift,
+    /// Somebody approved or refused a request for approval, or appealed.
+    #[serde(rename = "approval")]
+    Approval,
     /// A token was issued, or was not.
     #[serde(rename = "exchange")]
     Exchange,
     /// A tool server decided on a call.
     #[serde(rename = "decision")]
     Decision,
+    /// Manifests were applied, or were not.
+    #[serde(rename = "registry.apply")]
+    RegistryApply,
     /// The broker started.
     #[serde(rename = "broker.start")]
     BrokerStart,
@@ -32,8 +47,13 @@ impl Kind {
         match self {
             Self::SessionOpen => "session.open",
             Self::SessionClose => "session.close",
+            Self::SessionDelegate => "session.delegate",
+            Self::Revoke => "revoke",
+            Self::Lift => "lift",
+            Self::Approval => "approval",
             Self::Exchange => "exchange",
             Self::Decision => "decision",
+            Self::RegistryApply => "registry.apply",
             Self::BrokerStart => "broker.start",
         }
     }
@@ -96,6 +116,16 @@ pub struct Record {
     pub expires_at: u64,
     /// Which manifests were in force.
     pub registry_version: String,
+    #[serde(default)]
+    pub policy_version: String,
+    #[serde(default)]
+    pub subject: String,
+    #[serde(default)]
+    actors: Vec<String>,
+    #[serde(default)]
+    ancestors: Vec<String>,
+    #[serde(default)]
+    pub detail: String,
 }
 
 impl Record {
@@ -129,6 +159,11 @@ impl Record {
             duration_us: 0,
             expires_at: 0,
             registry_version: registry_version.to_owned(),
+            policy_version: String::new(),
+            subject: String::new(),
+            actors: Vec::new(),
+            ancestors: Vec::new(),
+            detail: String::new(),
         }
     }
 
@@ -178,7 +213,7 @@ impl Record {
         });
     }
 
-    /// Notes the session, and with it agent, person, intent and origin.
+    /// Notes the session, and with it agent, person, intent, origin, and what it is inside of.
     pub fn describe(&mut self, session: &Session) {
         self.session_id = session.id.to_string();
         self.agent = session.agent.to_string();
@@ -186,6 +221,10 @@ impl Record {
         self.owner = session.owner.to_string();
         self.intent = session.intent.to_string();
         self.origin = session.origin.to_string();
+        let lineage = &session.lineage;
+        self.subject = lineage.subject().map(|s| format!("{} ({})", s.name, s.assurance.as_str())).unwrap_or_default();
+        self.actors = lineage.actors.iter().map(ToString::to_string).collect();
+        self.ancestors = lineage.ancestors.iter().map(|above| above.session.to_string()).collect();
     }
 
     /// Notes the token.
@@ -229,6 +268,12 @@ impl Record {
             outcome_status: self.outcome_status,
             duration_us: self.duration_us,
             expires_at: self.expires_at,
+            subject: self.subject,
+            actors: self.actors,
+            ancestors: self.ancestors,
+            detail: self.detail,
+            registry_version: self.registry_version,
+            policy_version: self.policy_version,
         }
     }
 }

@@ -25,8 +25,9 @@ impl Broker {
     async fn try_record(&self, wire: wire::RecordDecisionsRequest, extensions: &Extensions) -> Result<(), Refused> {
         let caller = caller::attest(&self.workload, extensions, self.clock.now().wall)?;
         let decisions = read(wire).map_err(Refused::Malformed)?;
+        let registry = self.registry();
         for decision in &decisions {
-            let server = self.registry.tool_server(&decision.audience);
+            let server = registry.tool_server(&decision.audience);
             if server.is_none_or(|server| server.spiffe_id != caller.id) {
                 let asked = format!("{} for {}", caller.id, decision.audience);
                 let denial = Denial::new(Reason::NotAToolServer).asked(asked);
@@ -35,7 +36,7 @@ impl Broker {
         }
         let wanted: BTreeSet<SessionId> = decisions.iter().filter_map(|decision| decision.session).collect();
         let sessions = self.store.sessions(wanted.into_iter().collect()).await.map_err(Denial::from)?;
-        let version = self.registry.version();
+        let version = registry.version();
         let join = |decision: Decision| {
             let session = sessions.iter().find(|session| Some(session.id) == decision.session);
             let digest = decision.digest;

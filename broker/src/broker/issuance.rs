@@ -7,8 +7,10 @@ use crate::{
     exchange::{self, Exchange, Inputs},
     keys::NotSigned,
     process::LocalProcess,
+    registry::Registry,
+    ruling::{self, Facts, Ruled},
     session::Session,
-    store::{Answer, Known, Request, Seen, Written},
+    store::{Answer, Issuance, Known, Request, Seen, Written},
 };
 use crumb_proto::{Violations, convert, wire};
 use crumb_token::{Claims, Denial, Reason, RequestId, Timestamp, TokenId, TokenText, mint::MintError};
@@ -69,16 +71,37 @@ impl Broker {
         if let Some(session) = session.filter(|s| s.belongs_to(&caller, exchange.process.as_ref())) {
             record.describe(session);
         }
-        let claims = self.decide(&exchange, &caller, session, now)?;
+        let decided = self.decide(&exchange, &caller, session, now);
+        let (claims, ruled) = decided.inspect_err(|_| self.count_denial(session, &exchange, now))?;
+        record.policy_version.clone_from(&ruled.version);
+        let (claims, redeems) = self.approved(&exchange, claims, session, ruled, record, now).await?;
         let mut allowed = record.clone();
         allowed.issue(&claims);
         allowed.allow();
-        match self.store.issue(request.clone(), (&claims).into(), exchange.session, allowed).await? {
-            Written::Committed => self.sign(claims, &request, now),
+        let issuance = Issuance {
+            request: request.clone(),
+            claims: (&claims).into(),
+            token: claims.token.to_string(),
+            session: exchange.session,
+            redeems,
+            record: allowed,
+        };
+        match self.store.issue(issuance).await? {
+            Written::Committed => {
+                self.paces.issued(&claims.agent, &claims.audience, now);
+                self.sign(claims, &request, now)
+            }
             Written::Seen(seen) => self.repeat(&seen, &request, session, now),
+            Written::NotApproved(denial) => Err(denial.into()),
             Written::SessionClosed | Written::TooManySessions => {
                 Err(Denial::new(Reason::SessionClosed).asked(exchange.session).into())
             }
+        }
+    }
+
+    fn count_denial(&self, session: Option<&Session>, exchange: &Exchange, now: Timestamp) {
+        if let Some(session) = session {
+            self.paces.denied(&session.agent, &exchange.audience, now);
         }
     }
 
@@ -88,17 +111,40 @@ impl Broker {
         caller: &Caller,
         session: Option<&Session>,
         now: Timestamp,
-    ) -> Result<Claims, Denial> {
+    ) -> Result<(Claims, Ruled), Denial> {
         let token = TokenId::from_uuid(Uuid::now_v7());
-        let (registry, provider) = (&self.registry, &self.provider);
-        let claims = exchange::decide(&Inputs { exchange, caller, registry, session, provider, token, now })?;
+        let (registry, provider) = (&*self.registry(), &self.provider);
+        let mut claims = exchange::decide(&Inputs { exchange, caller, registry, session, provider, token, now })?;
+        let ruled = self.rule(registry, exchange, session, &claims)?;
+        if let Some(ttl) = ruled.ttl_max {
+            claims.expires_at = claims.expires_at.min(now.plus(ttl));
+        }
         self.keys.check_fit(&claims).map_err(|error| match error {
             NotSigned::Mint(MintError::TooLarge(len)) => Denial::new(Reason::TooManyGrants)
                 .asked(format!("{} rights", claims.grants.len()))
                 .by(format!("a token has at most 4096 bytes, and this one {len}"), "the token profile"),
             _ => Denial::new(Reason::Unforeseen),
         })?;
-        Ok(claims)
+        Ok((claims, ruled))
+    }
+
+    /// Asks the stops and the policies about what manifest and envelope allow.
+    fn rule(
+        &self,
+        registry: &Registry,
+        exchange: &Exchange,
+        session: Option<&Session>,
+        claims: &Claims,
+    ) -> Result<Ruled, Denial> {
+        let agent = registry.agent(&claims.agent);
+        let server = registry.tool_server(&claims.audience);
+        let (Some(session), Some(agent), Some(server)) = (session, agent, server) else {
+            return Err(Denial::new(Reason::Unforeseen));
+        };
+        self.check_stops(registry, session, Some(&claims.audience))?;
+        let lately = self.paces.lately(&claims.agent, &claims.audience, claims.issued_at);
+        let environment = &self.environment;
+        ruling::decide(registry, &Facts { exchange, session, agent, server, claims, environment, lately })
     }
 
     /// Signs what has been committed.
@@ -156,9 +202,10 @@ fn read(wire: &wire::ExchangeRequest) -> Result<Exchange, Violations> {
     let mut v = Violations::default();
     let _: Option<RequestId> = v.parse("request_id", &wire.request_id);
     let session = v.parse("session_id", &wire.session_id);
-    if !wire.task.is_empty() {
-        let _: Option<crumb_token::Intent> = v.parse("task", &wire.task);
-    }
+    let task = match wire.task.as_str() {
+        "" => Some(None),
+        text => v.parse("task", text).map(Some),
+    };
     let scope = convert::scope(&mut v, "scope", wire.scope.as_ref());
     let holder = match wire.holder.as_str() {
         "" => Some(None),
@@ -171,7 +218,7 @@ fn read(wire: &wire::ExchangeRequest) -> Result<Exchange, Violations> {
     let read = || {
         let (audience, grants) = scope?;
         let ttl = Duration::from_secs(wire.ttl_s.into());
-        Some(Exchange { session: session?, audience, grants, ttl, holder: holder?, process: process? })
+        Some(Exchange { session: session?, audience, grants, ttl, holder: holder?, task: task?, process: process? })
     };
     let exchange = read();
     exchange.filter(|_| v.is_empty()).ok_or(v)

@@ -3,13 +3,15 @@
 use super::{Asked, Broker, Refused, Stop, same_request};
 use crate::{
     audit::{Kind, Record},
+    caller::Caller,
     feed,
     process::LocalProcess,
-    session::{self, Opening},
+    registry::Registry,
+    session::{self, Opening, Proof, Session},
     store::{Answer, Closed, Request, Seen, Written},
 };
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{Denial, Origin, Reason, RequestId, SessionId};
+use crumb_token::{AgentName, Audience, Denial, Origin, Reason, RequestId, SessionId, origin::Assurance};
 use prost::Message as _;
 use std::{sync::Arc, time::Duration};
 use tonic::Extensions;
@@ -61,7 +63,8 @@ impl Broker {
     ) -> Result<Opened, Stop> {
         let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
-        let opening = read(wire).map_err(Stop::Malformed)?;
+        let mut opening = read(wire).map_err(Stop::Malformed)?;
+        self.prove(&mut opening, &wire.subject_token, &caller)?;
         record.attest(opening.process.as_ref());
         record.origin = opening.origin.to_string();
         let request = asked.request(&caller, now).ok_or_else(|| Denial::new(Reason::RequestInvalid))?;
@@ -74,23 +77,74 @@ impl Broker {
             return repeat(&seen, &request);
         }
         *remembered = Some(request.clone());
-        let id = SessionId::from_uuid(Uuid::now_v7());
-        let session = session::open(id, opening, &caller, &self.registry, known.session.as_ref(), now)?;
+        let (id, registry) = (SessionId::from_uuid(Uuid::now_v7()), self.registry());
+        let session = session::open(id, opening, &caller, &registry, known.session.as_ref(), now)?;
+        self.check_stops(&registry, &session, None)?;
         let mut allowed = record.clone();
         allowed.describe(&session);
         allowed.expires_at = session.expires_at.as_unix_s();
         allowed.allow();
         let opened = Opened { session: session.id.to_string(), expires_at: session.expires_at.as_unix_s() };
         let agent = session.agent.clone();
-        match self.store.open(request.clone(), session, self.sessions_max, allowed).await? {
+        let written = self.store.open(request.clone(), session, self.sessions_max, allowed).await?;
+        self.opened(written, opened, &request, &agent)
+    }
+
+    /// Lets a subject token prove the user of the origin. The token has to name that very user, and let the caller act.
+    fn prove(&self, opening: &mut Opening, token: &str, caller: &Caller) -> Result<(), Denial> {
+        if token.is_empty() {
+            return Ok(());
+        }
+        let refuse = |rule: &str| Denial::new(Reason::SubjectInvalid).by(rule, "the broker");
+        let Origin::User { name, assurance } = &mut opening.origin else {
+            return Err(refuse("a subject token proves the user of an origin, and this one has none"));
+        };
+        let facts = self.subjects.verify(token, self.clock.now())?;
+        if facts.principal != *name {
+            return Err(refuse("the token is another person's").asked(format!("user {name}")));
+        }
+        if !facts.admits(&caller.id) {
+            return Err(refuse("the token lets another workload act").asked(&caller.id));
+        }
+        *assurance = Assurance::Verified;
+        opening.proof = Some(Proof { issuer: facts.issuer.as_str().into(), expires_at: facts.expires_at });
+        Ok(())
+    }
+
+    /// Answers for a session that was to be written.
+    pub(super) fn opened(
+        &self,
+        written: Written,
+        opened: Opened,
+        request: &Request,
+        agent: &AgentName,
+    ) -> Result<Opened, Stop> {
+        match written {
             Written::Committed => Ok(opened),
-            Written::Seen(seen) => repeat(&seen, &request),
+            Written::Seen(seen) => repeat(&seen, request),
+            Written::NotApproved(denial) => Err(denial.into()),
             Written::SessionClosed => Err(Denial::new(Reason::SessionClosed).asked("the parent session").into()),
             Written::TooManySessions => Err(Denial::new(Reason::TooManySessions)
                 .asked(format!("agent {agent}"))
                 .by(format!("an agent has at most {} open sessions", self.sessions_max), "the broker")
                 .into()),
         }
+    }
+
+    /// Refuses what an operator has stopped: the agent of a session, its owner, who is behind it, or the tool server.
+    pub(super) fn check_stops(
+        &self,
+        registry: &Registry,
+        session: &Session,
+        audience: Option<&Audience>,
+    ) -> Result<(), Denial> {
+        let stops = self.stops();
+        let subject = session.lineage.subject().map(|subject| subject.name);
+        let agents = session.lineage.ancestors.iter().map(|above| &above.agent).chain([&session.agent]);
+        for agent in agents.filter_map(|name| registry.agent(name)) {
+            stops.check_agent(agent, subject.as_ref())?;
+        }
+        audience.map_or(Ok(()), |audience| stops.check_tool_server(audience))
     }
 
     /// Closes a session and revokes its tokens; returns the number of the revocation.
@@ -143,7 +197,7 @@ impl Broker {
     }
 }
 
-fn repeat(seen: &Seen, request: &Request) -> Result<Opened, Stop> {
+pub(super) fn repeat(seen: &Seen, request: &Request) -> Result<Opened, Stop> {
     same_request(seen, request)?;
     match &seen.answer {
         Answer::Opened { session, expires_at } => Ok(Opened { session: session.clone(), expires_at: *expires_at }),
@@ -172,6 +226,7 @@ fn read(wire: &wire::OpenSessionRequest) -> Result<Opening, Violations> {
             envelope: envelope?,
             lifetime,
             process: process?,
+            proof: None,
         })
     };
     let opening = read();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::session::{BoundProcess, Opening};
-use crumb_token::{Grant, origin::Assurance};
+use crumb_token::{Grant, Origin, origin::Assurance};
 use proptest::prelude::*;
 use std::{fs, sync::LazyLock};
 use uuid::Uuid;
@@ -67,6 +67,7 @@ fn session(envelope: Grants) -> Session {
         envelope: vec![(FILES.parse().expect("audience"), envelope)],
         lifetime: Duration::ZERO,
         process: None,
+        proof: None,
     };
     let id = SessionId::from_uuid(Uuid::from_u128(1));
     session::open(id, opening, &caller("spiffe://td/agent/bot"), &REGISTRY, None, NOW).expect("a session")
@@ -79,6 +80,7 @@ fn wanted(grants: Grants) -> Exchange {
         grants,
         ttl: Duration::ZERO,
         holder: None,
+        task: None,
         process: None,
     }
 }

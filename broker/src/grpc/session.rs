@@ -1,8 +1,10 @@
 //! `SessionService`.
 
 use super::Services;
+use crate::broker::to_description;
 use crumb_proto::wire::{
-    CloseSessionRequest, CloseSessionResponse, OpenSessionRequest, OpenSessionResponse,
+    CloseSessionRequest, CloseSessionResponse, DelegateRequest, DescribeSessionRequest, DescribeSessionResponse,
+    OpenSessionRequest, OpenSessionResponse,
     session_service_server::SessionService,
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -16,6 +18,21 @@ impl SessionService for Services {
         let (_, extensions, message) = request.into_parts();
         let opened = self.broker.open(message, &extensions).await?;
         Ok(Response::new(OpenSessionResponse { session_id: opened.session, expires_at: opened.expires_at }))
+    }
+
+    async fn delegate(&self, request: Request<DelegateRequest>) -> Result<Response<OpenSessionResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let opened = self.broker.delegate(message, &extensions).await?;
+        Ok(Response::new(OpenSessionResponse { session_id: opened.session, expires_at: opened.expires_at }))
+    }
+
+    async fn describe_session(
+        &self,
+        request: Request<DescribeSessionRequest>,
+    ) -> Result<Response<DescribeSessionResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let session = self.broker.describe(message, &extensions).await?;
+        Ok(Response::new(to_description(&session)))
     }
 
     async fn close_session(

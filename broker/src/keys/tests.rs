@@ -36,6 +36,7 @@ fn claims(resource_len: usize) -> Claims {
         holder: "spiffe://td/agent/bot".parse().expect("id"),
         subject: None,
         actors: Vec::new(),
+        ancestors: Vec::new(),
         origin: Origin::Schedule { name: "nightly".parse().expect("name") },
         intent_digest: [0; 32],
         audience: "spiffe://td/tool".parse().expect("audience"),

@@ -1,183 +1,177 @@
-//! What no manifest can say about itself: names that are taken, and scopes that have to exist.
+//! What no manifest can say about itself: names that are taken, and what it refers to.
+//!
+//! In the order of the arrows: people and groups, tool servers, bundles, personas, agents. Each kind finds what it refers
+//! to whatever file that is in.
+
+mod agents;
+mod catalogue;
+mod scopes;
+mod tool_servers;
 
 use super::{
-    Agent, Registry, Tool, ToolServer, ToolServerName,
-    line::Step::{self, At, Key},
-    load::{Content, Defect, Document},
-    manifest::{AgentSpec, ProcessSpec, ScopeSpec, ToolServerSpec},
+    Agent, ApprovalRule, Directory, Key, ManifestName, Persona, Policy, Registry, ToolBundle, ToolServer,
+    ToolServerName,
+    document::{Content, Document},
+    line::Step::{self, Key as At},
+    load::Defect,
+    manifest::{ApprovalRuleManifest, PolicyManifest},
+    policy,
 };
-use crumb_token::{AgentName, Audience, Grant, Grants, SpiffeId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crumb_token::{AgentName, Audience};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+};
 
-/// Makes the snapshot, unless there is a defect among `found` or a new one.
-pub(super) fn registry(documents: Vec<Document>, found: Vec<Defect>, version: String) -> Result<Registry, Vec<Defect>> {
-    let mut building = Building { defects: found, ..Building::default() };
-    if documents.len() > Registry::LEN_MAX {
-        let document = &documents[Registry::LEN_MAX];
-        building.defects.push(document.defect(&[], format!("more than {} manifests", Registry::LEN_MAX)));
+/// Makes the snapshot, unless there is a defect among `found` or a new one. `in_force` saves work on what stays the same.
+pub(super) fn registry(
+    documents: &[&Document],
+    found: Vec<Defect>,
+    in_force: Option<&Registry>,
+) -> Result<Registry, Vec<Defect>> {
+    let mut building = Building { defects: found, in_force, ..Building::default() };
+    building.sizes(documents);
+    for document in documents {
+        building.people(document);
     }
-    // Tool servers first, in whatever file they are: agents refer to them.
-    for document in &documents {
+    for document in documents {
         if let Content::ToolServer(manifest) = &document.content {
             building.tool_server(document, &manifest.metadata.name.0, &manifest.spec);
         }
     }
+    building.bundles(documents);
+    building.personas(documents);
     for document in documents {
-        building.agent(document);
+        if let Content::Agent(manifest) = &document.content {
+            building.agent(document, &manifest.metadata.name.0, &manifest.spec);
+        }
     }
-    building.finish(version)
+    building.finish(documents)
 }
 
 #[derive(Default)]
-struct Building {
+struct Building<'r> {
     defects: Vec<Defect>,
-    agents: BTreeMap<AgentName, Agent>,
-    identities: BTreeSet<SpiffeId>,
+    in_force: Option<&'r Registry>,
+    directories: BTreeMap<ManifestName, Directory>,
+    approval_rules: BTreeMap<ManifestName, ApprovalRule>,
+    policies: BTreeMap<ManifestName, Policy>,
     audiences: HashMap<ToolServerName, Audience>,
     tool_servers: BTreeMap<Audience, ToolServer>,
+    bundles: BTreeMap<ManifestName, ToolBundle>,
+    personas: BTreeMap<ManifestName, Persona>,
+    agents: BTreeMap<AgentName, Agent>,
 }
 
-const NAME: &[Step] = &[Key("metadata"), Key("name")];
+const NAME: &[Step] = &[At("metadata"), At("name")];
 
-impl Building {
-    fn finish(mut self, version: String) -> Result<Registry, Vec<Defect>> {
+impl Building<'_> {
+    fn finish(mut self, documents: &[&Document]) -> Result<Registry, Vec<Defect>> {
         if self.defects.is_empty() {
-            return Ok(Registry { agents: self.agents, tool_servers: self.tool_servers, version: version.into() });
+            return Ok(Registry {
+                agents: self.agents,
+                tool_servers: self.tool_servers,
+                personas: self.personas,
+                bundles: self.bundles,
+                policies: self.policies,
+                approval_rules: self.approval_rules,
+                directories: self.directories,
+                version: version(documents).into(),
+            });
         }
         self.defects.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         Err(self.defects)
     }
 
-    fn tool_server(&mut self, document: &Document, name: &ToolServerName, spec: &ToolServerSpec) {
-        let audience = &spec.audience.0;
-        if self.audiences.insert(name.clone(), audience.clone()).is_some() {
-            self.defects.push(document.defect(NAME, format!("tool server {name} is registered twice")));
-        }
-        if spec.tools.is_empty() || spec.tools.len() > ToolServer::TOOLS_MAX {
-            let reason = format!("a tool server has 1 to {} tools", ToolServer::TOOLS_MAX);
-            self.defects.push(document.defect(&[Key("spec"), Key("tools")], reason));
-        }
-        let server = ToolServer {
-            name: name.clone(),
-            audience: audience.clone(),
-            spiffe_id: spec.spiffe_id.0.clone(),
-            owner: spec.owner.0.0.clone(),
-            address: spec.address.0.clone(),
-            tools: self.tools(document, spec),
-        };
-        if self.tool_servers.insert(audience.clone(), server).is_some() {
-            let reason = format!("audience {audience} is registered twice");
-            self.defects.push(document.defect(&[Key("spec"), Key("audience")], reason));
-        }
+    /// Notes that something is wrong at `path` of `document`.
+    fn wrong(&mut self, document: &Document, path: &[Step], reason: impl fmt::Display) {
+        self.defects.push(document.defect(path, reason));
     }
 
-    fn tools(&mut self, document: &Document, spec: &ToolServerSpec) -> BTreeSet<Tool> {
-        let mut seen = BTreeSet::new();
-        let mut tools = BTreeSet::new();
-        for (i, tool) in spec.tools.iter().enumerate() {
-            if !seen.insert((&tool.name.0, &tool.operation.0)) {
-                let reason = format!("{} {} is listed twice", tool.name.0, tool.operation.0);
-                self.defects.push(document.defect(&[Key("spec"), Key("tools"), At(i), Key("name")], reason));
+    fn sizes(&mut self, documents: &[&Document]) {
+        if let Some(document) = documents.get(Registry::LEN_MAX) {
+            self.wrong(document, &[], format!("more than {} manifests", Registry::LEN_MAX));
+        }
+        let mut room = Registry::TEXT_LEN_MAX;
+        let mut seen = BTreeSet::<&Key>::new();
+        for document in documents {
+            let key = document.key();
+            if !seen.insert(key) {
+                self.wrong(document, NAME, format!("{} {} is registered twice", key.kind.noun(), key.name));
             }
-            tools.insert(Tool { name: tool.name.0.clone(), operation: tool.operation.0.clone(), risk: tool.risk });
-        }
-        tools
-    }
-
-    fn agent(&mut self, document: Document) {
-        let Content::Agent(manifest) = &document.content else { return };
-        let (name, spec) = (manifest.metadata.name.0.clone(), &manifest.spec);
-        if self.agents.contains_key(&name) {
-            self.defects.push(document.defect(NAME, format!("agent {name} is registered twice")));
-        }
-        if !self.identities.insert(spec.spiffe_id.0.clone()) {
-            let reason = format!("{} is the identity of another agent", spec.spiffe_id.0);
-            self.defects.push(document.defect(&[Key("spec"), Key("spiffeId")], reason));
-        }
-        self.speakers(&document, spec);
-        let scopes = self.scopes(&document, spec);
-        let Content::Agent(manifest) = document.content else { return };
-        let spec = manifest.spec;
-        let agent = Agent {
-            name: name.clone(),
-            spiffe_id: spec.spiffe_id.0,
-            owner: spec.owner.0.0,
-            purpose: spec.purpose.0,
-            version: spec.version.0,
-            environment: spec.environment.0,
-            scopes,
-            sidecars: spec.sidecars.into_iter().map(|id| id.0).collect(),
-            process: spec.process.map(ProcessSpec::into_rule),
-            valid_until: spec.valid_until.map(|day| day.0.0),
-            ttl_max: spec.max_ttl_seconds.map(|ttl| ttl.0.0),
-        };
-        self.agents.insert(name, agent);
-    }
-
-    /// A sidecar on a shared host vouches for a local process, so the manifest has to say which process that is.
-    fn speakers(&mut self, document: &Document, spec: &AgentSpec) {
-        if spec.sidecars.len() > Agent::SIDECARS_MAX {
-            let reason = format!("at most {} sidecars may speak for one agent", Agent::SIDECARS_MAX);
-            self.defects.push(document.defect(&[Key("spec"), Key("sidecars")], reason));
-        }
-        let vague = spec.process.as_ref().is_none_or(ProcessSpec::is_empty);
-        if vague && !spec.sidecars.is_empty() {
-            let reason = "an agent that sidecars speak for says which process it is: uid, exe or exeSha256";
-            self.defects.push(document.defect(&[Key("spec"), Key("sidecars")], reason));
-        } else if vague && spec.process.is_some() {
-            let reason = "a process is named by at least one of uid, exe and exeSha256";
-            self.defects.push(document.defect(&[Key("spec"), Key("process")], reason));
-        }
-    }
-
-    fn scopes(&mut self, document: &Document, spec: &AgentSpec) -> BTreeMap<Audience, Grants> {
-        let mut scopes = BTreeMap::new();
-        if spec.scopes.is_empty() {
-            let reason = "an agent without scopes can do nothing";
-            self.defects.push(document.defect(&[Key("spec"), Key("scopes")], reason));
-        }
-        for (i, scope) in spec.scopes.iter().enumerate() {
-            let at = [Key("spec"), Key("scopes"), At(i), Key("toolServer")];
-            let Some(audience) = self.audiences.get(&scope.tool_server.0).cloned() else {
-                let reason = format!("no tool server is registered as {}", scope.tool_server.0);
-                self.defects.push(document.defect(&at, reason));
-                continue;
-            };
-            let grants = self.grants(document, i, scope, &audience);
-            if scopes.insert(audience, grants).is_some() {
-                self.defects.push(document.defect(&at, format!("{} is listed twice", scope.tool_server.0)));
+            match room.checked_sub(document.text().len()) {
+                Some(left) => room = left,
+                None => {
+                    let reason = format!("the manifests have {} bytes together at most", Registry::TEXT_LEN_MAX);
+                    return self.wrong(document, &[], reason);
+                }
             }
         }
-        scopes
     }
 
-    fn grants(&mut self, document: &Document, scope_at: usize, scope: &ScopeSpec, audience: &Audience) -> Grants {
-        let tools_at = [Key("spec"), Key("scopes"), At(scope_at), Key("tools")];
-        let mut grants = Vec::new();
-        for (i, right) in scope.tools.iter().enumerate() {
-            let [a, b, c, d] = tools_at;
-            let known = self.tool_servers.get(audience).is_some_and(|s| s.has(&right.tool.0, &right.operation.0));
-            if !known {
-                let reason =
-                    format!("{} has no tool {} that does {}", scope.tool_server.0, right.tool.0, right.operation.0);
-                self.defects.push(document.defect(&[a, b, c, d, At(i), Key("tool")], reason));
+    fn people(&mut self, document: &Document) {
+        match &document.content {
+            Content::ApprovalRule(manifest) => self.approval_rule(document, manifest),
+            Content::Policy(manifest) => self.policy(document, manifest),
+            Content::Directory(manifest) => {
+                let (name, spec) = (manifest.metadata.name.0.clone(), &manifest.spec);
+                let departed = spec.departed.iter().map(|person| person.0.0.as_str().to_ascii_lowercase()).collect();
+                let owner = spec.owner.0.0.clone();
+                self.directories.insert(name.clone(), Directory { name, owner, departed });
             }
-            if right.resources.is_empty() {
-                let reason = "a right without resources allows nothing";
-                self.defects.push(document.defect(&[a, b, c, d, At(i), Key("resources")], reason));
-            }
-            grants.extend(right.resources.iter().map(|resource| Grant {
-                tool: right.tool.0.clone(),
-                operation: right.operation.0.clone(),
-                resource: resource.0.clone(),
-            }));
+            _ => {}
         }
-        if grants.is_empty() && scope.tools.is_empty() {
-            self.defects.push(document.defect(&tools_at, "a scope without tools allows nothing"));
-        }
-        Grants::try_new(grants).unwrap_or_else(|error| {
-            self.defects.push(document.defect(&tools_at, error));
-            Grants::default()
-        })
     }
+
+    fn approval_rule(&mut self, document: &Document, manifest: &ApprovalRuleManifest) {
+        let spec = &manifest.spec;
+        let name = manifest.metadata.name.0.clone();
+        let members: BTreeSet<_> = spec.members.iter().map(|member| member.0.clone()).collect();
+        if members.len() != spec.members.len() {
+            self.wrong(document, &[At("spec"), At("members")], "a member is listed twice");
+        }
+        if members.is_empty() || members.len() > ApprovalRule::MEMBERS_MAX {
+            let reason = format!("a group has 1 to {} members", ApprovalRule::MEMBERS_MAX);
+            self.wrong(document, &[At("spec"), At("members")], reason);
+        }
+        if spec.count == 0 || spec.count as usize > members.len() {
+            let reason = format!("a count is from 1 to the number of members, {}", members.len());
+            self.wrong(document, &[At("spec"), At("count")], reason);
+        }
+        let owner = spec.owner.0.0.clone();
+        let rule = ApprovalRule { name: name.clone(), owner, members, count: spec.count };
+        self.approval_rules.insert(name, rule);
+    }
+
+    fn policy(&mut self, document: &Document, manifest: &PolicyManifest) {
+        let spec = &manifest.spec;
+        let name = manifest.metadata.name.0.clone();
+        let in_force = self.in_force.and_then(|registry| registry.policy(&name));
+        match policy::compile(&spec.files, spec.digest.as_ref().map(|digest| digest.0), in_force) {
+            Ok(compiled) => {
+                let policy = Policy { name: name.clone(), owner: spec.owner.0.0.clone(), compiled };
+                self.policies.insert(name, policy);
+            }
+            Err(reasons) => {
+                for reason in reasons {
+                    self.wrong(document, &[At("spec"), At("files")], reason);
+                }
+            }
+        }
+    }
+}
+
+/// Returns SHA-256 over keys and texts, in hexadecimal.
+pub(super) fn version(documents: &[&Document]) -> String {
+    let texts: BTreeMap<_, _> = documents.iter().map(|document| (document.key(), document.text())).collect();
+    let mut digest = Sha256::new();
+    for (key, text) in texts {
+        // Lengths first, so that no other cut of names and contents has the same digest.
+        for part in [&key.to_string(), text] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    }
+    hex::encode(digest.finalize())
 }

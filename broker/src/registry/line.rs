@@ -3,10 +3,7 @@
 //! Apart because checks across manifests run on parsed values, which have no place any more. serde_yaml has no spans, but
 //! an error raised at a node carries the node's line.
 
-use serde::{
-    Deserialize as _,
-    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// One step from a node to a node inside it.
@@ -18,11 +15,9 @@ pub(super) enum Step {
     At(usize),
 }
 
-/// Returns the line, counted from 1, of the node at `path` in the document at `index` of `text`; `None` when there is no
-/// such node.
-pub(super) fn find(text: &str, index: usize, path: &[Step]) -> Option<usize> {
-    let document = serde_yaml_ng::Deserializer::from_str(text).nth(index)?;
-    let failed = Walk(path).deserialize(document).err()?;
+/// Returns the line, counted from 1, of the node at `path` of the one document in `text`; `None` when there is no such node.
+pub(super) fn find(text: &str, path: &[Step]) -> Option<usize> {
+    let failed = Walk(path).deserialize(serde_yaml_ng::Deserializer::from_str(text)).err()?;
     failed.location().map(|at| at.line())
 }
 
@@ -72,36 +67,21 @@ impl<'de> Visitor<'de> for Walk<'_> {
     // Scalars: all other `visit_*` fail by default, which is to arrive.
 }
 
-/// Returns how many documents `text` has, up to the first one that is no YAML. After that one the parser would go on for
-/// ever, saying the same.
-pub(super) fn documents(text: &str) -> usize {
-    let mut count = 0;
-    for document in serde_yaml_ng::Deserializer::from_str(text) {
-        count += 1;
-        if IgnoredAny::deserialize(document).is_err() {
-            break;
-        }
-    }
-    count
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# a comment\na: 1\n---\na:\n  b:\n    - x\n    - c: 2\n";
+    const TEXT: &str = "# a comment\na:\n  b:\n    - x\n    - c: 2\n";
 
     #[test]
-    fn finds_scalars_in_maps_and_lists_of_any_document() {
-        assert_eq!(find(TEXT, 0, &[Step::Key("a")]), Some(2));
-        assert_eq!(find(TEXT, 1, &[Step::Key("a"), Step::Key("b"), Step::At(1), Step::Key("c")]), Some(7));
-        assert_eq!(find(TEXT, 1, &[Step::Key("a"), Step::Key("b")]), Some(6));
-        assert_eq!(documents(TEXT), 2);
+    fn finds_scalars_in_maps_and_lists() {
+        assert_eq!(find(TEXT, &[Step::Key("a"), Step::Key("b"), Step::At(1), Step::Key("c")]), Some(5));
+        assert_eq!(find(TEXT, &[Step::Key("a"), Step::Key("b")]), Some(4));
     }
 
     #[test]
     fn says_so_when_there_is_no_such_node() {
-        assert_eq!(find(TEXT, 0, &[Step::Key("z")]), None);
-        assert_eq!(find(TEXT, 2, &[]), None);
+        assert_eq!(find(TEXT, &[Step::Key("z")]), None);
+        assert_eq!(find(TEXT, &[Step::Key("a"), Step::Key("b"), Step::At(2)]), None);
     }
 }

@@ -1,22 +1,20 @@
 //! The shape of a manifest: `apiVersion: crumb.dev/v1`, a kind, a name and a spec, and nothing else.
 
 use super::{
-    Executable, HostPort, Purpose, Risk, Sha256Digest, ToolServerName, owner::Person, parsed::Parsed,
+    Executable, HostPort, Kind, Lifecycle, ManifestName, Model, Purpose, Risk, Sha256Digest, SpiffeIdPattern,
+    ToolServerName,
+    approval_rule::Member,
+    moment::{DefaultTtl, LastDay, Lease, SessionLife, Ttl},
+    owner::Person,
+    parsed::Parsed,
     process::ProcessRule,
+    tool_server::{ArgumentName, Prefix},
 };
 use crumb_token::{
-    AgentName, Audience, Environment, Operation, ResourcePattern, SpiffeId, Timestamp, ToolName, Version,
+    AgentName, Audience, Environment, Operation, Resource, ResourcePattern, SpiffeId, ToolName, Version,
 };
 use serde::Deserialize;
-use std::{str::FromStr, time::Duration};
-use time::{Date, format_description::well_known::Iso8601};
-
-/// The kinds of manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(super) enum Kind {
-    Agent,
-    ToolServer,
-}
+use std::{collections::BTreeMap, str::FromStr};
 
 /// As much of a manifest as tells which shape the rest has.
 #[derive(Debug, Deserialize)]
@@ -37,9 +35,10 @@ pub(super) struct Manifest<N, S> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, bound = "N: FromStr<Err: std::fmt::Display>")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", bound = "N: FromStr<Err: std::fmt::Display>")]
 pub(super) struct Metadata<N> {
     pub(super) name: Parsed<N>,
+    pub(super) resource_version: Option<u64>,
 }
 
 /// The one version there is.
@@ -60,21 +59,51 @@ impl FromStr for ApiVersion {
 
 pub(super) type AgentManifest = Manifest<AgentName, AgentSpec>;
 pub(super) type ToolServerManifest = Manifest<ToolServerName, ToolServerSpec>;
+pub(super) type PersonaManifest = Manifest<ManifestName, PersonaSpec>;
+pub(super) type ToolBundleManifest = Manifest<ManifestName, ToolBundleSpec>;
+pub(super) type PolicyManifest = Manifest<ManifestName, PolicySpec>;
+pub(super) type ApprovalRuleManifest = Manifest<ManifestName, ApprovalRuleSpec>;
+pub(super) type DirectoryManifest = Manifest<ManifestName, DirectorySpec>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct AgentSpec {
-    pub(super) spiffe_id: Parsed<SpiffeId>,
+    pub(super) spiffe_id: Option<Parsed<SpiffeId>>,
+    pub(super) spiffe_id_pattern: Option<Parsed<SpiffeIdPattern>>,
+    pub(super) instances: Option<Instances>,
     pub(super) owner: Parsed<Person>,
     pub(super) purpose: Parsed<Purpose>,
     pub(super) version: Parsed<Version>,
+    pub(super) model: Option<Parsed<Model>>,
     pub(super) environment: Parsed<Environment>,
+    #[serde(default)]
+    pub(super) lifecycle: Lifecycle,
+    pub(super) persona: Option<Parsed<ManifestName>>,
+    #[serde(default)]
+    pub(super) bundles: Vec<Parsed<ManifestName>>,
+    #[serde(default)]
     pub(super) scopes: Vec<ScopeSpec>,
     #[serde(default)]
     pub(super) sidecars: Vec<Parsed<SpiffeId>>,
     pub(super) process: Option<ProcessSpec>,
     pub(super) valid_until: Option<Parsed<LastDay>>,
+    pub(super) review_by: Option<Parsed<LastDay>>,
     pub(super) max_ttl_seconds: Option<Parsed<Ttl>>,
+    pub(super) deployment: Option<DeploymentSpec>,
+}
+
+/// How many of an agent run under its registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Instances {
+    Single,
+    Many,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeploymentSpec {
+    pub(super) lease: Parsed<Lease>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,8 +135,9 @@ impl ProcessSpec {
         self.uid.is_none() && self.exe.is_none() && self.exe_sha256.is_none()
     }
 
-    pub(super) fn into_rule(self) -> ProcessRule {
-        ProcessRule { uid: self.uid, exe: self.exe.map(|p| p.0), exe_sha256: self.exe_sha256.map(|p| p.0) }
+    pub(super) fn to_rule(&self) -> ProcessRule {
+        let exe = self.exe.as_ref().map(|p| p.0.clone());
+        ProcessRule { uid: self.uid, exe, exe_sha256: self.exe_sha256.as_ref().map(|p| p.0) }
     }
 }
 
@@ -119,62 +149,72 @@ pub(super) struct ToolServerSpec {
     pub(super) owner: Parsed<Person>,
     pub(super) address: Parsed<HostPort>,
     pub(super) tools: Vec<ToolSpec>,
+    pub(super) tools_digest: Option<Parsed<Sha256Digest>>,
+    pub(super) reviewers: Option<Parsed<ManifestName>>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ToolSpec {
     pub(super) name: Parsed<ToolName>,
     pub(super) operation: Parsed<Operation>,
     pub(super) risk: Risk,
+    pub(super) resource_from: Option<ResourceFromSpec>,
 }
 
-/// The last day of a registration, in UTC, as the moment when it is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LastDay(pub(super) Timestamp);
-
-#[derive(Debug, thiserror::Error)]
-#[error("a date is written 2027-01-31")]
-pub(super) struct InvalidDay;
-
-impl FromStr for LastDay {
-    type Err = InvalidDay;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDay> {
-        // The parser also takes week dates and dates without dashes; one spelling is enough.
-        let date = Date::parse(text, &Iso8601::DATE).ok().filter(|date| date.to_string() == text).ok_or(InvalidDay)?;
-        let end = date.next_day().ok_or(InvalidDay)?.midnight().assume_utc().unix_timestamp();
-        u64::try_from(end).map(|s| Self(Timestamp::from_unix_s(s))).map_err(|_| InvalidDay)
-    }
+/// One of the two: the argument that names the resource, or the one resource that the tool has.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResourceFromSpec {
+    pub(super) argument: Option<Parsed<ArgumentName>>,
+    pub(super) prefix: Option<Parsed<Prefix>>,
+    pub(super) always: Option<Parsed<Resource>>,
 }
 
-/// The longest life of an agent's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ttl(pub(super) Duration);
-
-#[derive(Debug, thiserror::Error)]
-#[error("maxTtlSeconds is from {} to {}", crate::clamp::TTL_MIN.as_secs(), crate::clamp::TTL_MAX.as_secs())]
-pub(super) struct InvalidTtl;
-
-impl FromStr for Ttl {
-    type Err = InvalidTtl;
-
-    fn from_str(text: &str) -> Result<Self, InvalidTtl> {
-        let ttl = text.parse().map(Duration::from_secs).map_err(|_| InvalidTtl)?;
-        if (crate::clamp::TTL_MIN..=crate::clamp::TTL_MAX).contains(&ttl) { Ok(Self(ttl)) } else { Err(InvalidTtl) }
-    }
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct PersonaSpec {
+    pub(super) owner: Parsed<Person>,
+    pub(super) purpose: Parsed<Purpose>,
+    pub(super) extends: Option<Parsed<ManifestName>>,
+    #[serde(default)]
+    pub(super) bundles: Vec<Parsed<ManifestName>>,
+    pub(super) risk_ceiling: Risk,
+    pub(super) default_ttl_seconds: Option<Parsed<DefaultTtl>>,
+    pub(super) max_ttl_seconds: Option<Parsed<Ttl>>,
+    pub(super) session_seconds: Option<Parsed<SessionLife>>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolBundleSpec {
+    pub(super) owner: Parsed<Person>,
+    pub(super) purpose: Parsed<Purpose>,
+    #[serde(default)]
+    pub(super) includes: Vec<Parsed<ManifestName>>,
+    #[serde(default)]
+    pub(super) scopes: Vec<ScopeSpec>,
+}
 
-    #[test]
-    fn the_last_day_is_included() {
-        let LastDay(end) = "1970-01-01".parse().expect("a date");
-        assert_eq!(end, Timestamp::from_unix_s(86_400));
-        for bad in ["", "1970-1-1", "19700101", "1970-W01-1", "1970-02-30", "1970-01-01T00:00:00Z", "1969-01-01"] {
-            assert!(bad.parse::<LastDay>().is_err(), "{bad:?}");
-        }
-    }
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicySpec {
+    pub(super) owner: Parsed<Person>,
+    pub(super) digest: Option<Parsed<Sha256Digest>>,
+    pub(super) files: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApprovalRuleSpec {
+    pub(super) owner: Parsed<Person>,
+    pub(super) members: Vec<Parsed<Member>>,
+    pub(super) count: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DirectorySpec {
+    pub(super) owner: Parsed<Person>,
+    pub(super) departed: Vec<Parsed<Person>>,
 }

@@ -32,9 +32,22 @@ impl FromStr for Executable {
 #[error("a SHA-256 digest is 64 lower-case hexadecimal digits")]
 pub struct InvalidSha256;
 
-/// The SHA-256 digest of a program file.
+/// A SHA-256 digest, of a program file or of a list of tools.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sha256Digest([u8; 32]);
+
+impl Sha256Digest {
+    /// Returns its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
 
 impl FromStr for Sha256Digest {
     type Err = InvalidSha256;
@@ -67,6 +80,13 @@ impl ProcessRule {
         self.uid.is_none_or(|uid| uid == process.uid)
             && self.exe.as_ref().is_none_or(|exe| exe.0.as_os_str() == process.exe.as_str())
             && self.exe_sha256.is_none_or(|digest| process.exe_sha256 == Some(digest.0))
+    }
+
+    /// Says whether every process that this accepts is one that `other` accepts.
+    pub fn is_within(&self, other: &Self) -> bool {
+        (other.uid.is_none() || self.uid == other.uid)
+            && (other.exe.is_none() || self.exe == other.exe)
+            && (other.exe_sha256.is_none() || self.exe_sha256 == other.exe_sha256)
     }
 }
 

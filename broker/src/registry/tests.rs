@@ -1,5 +1,9 @@
 //! Manifests: what is read from good ones, and for each way of being wrong the file, the line and the reason.
 
+mod kinds;
+mod plans;
+mod standings;
+
 use super::*;
 use crumb_token::{Grants, Timestamp};
 use std::fs;
@@ -89,7 +93,11 @@ fn says_where_each_manifest_is_wrong() {
             "apiVersion: v2\nkind: Agent",
             "b.yaml:1: apiVersion: apiVersion is crumb.dev/v1",
         ),
-        ("kind: Agent", "kind: Robot", "b.yaml:2: kind: unknown variant `Robot`, expected `Agent` or `ToolServer`"),
+        (
+            "kind: Agent",
+            "kind: Robot",
+            "b.yaml:2: kind: unknown variant `Robot`, expected one of `Agent`, `ToolServer`",
+        ),
         ("name: bot", "name: No Bot", "b.yaml:3: metadata.name: has a character that is not allowed here"),
         ("  spiffeId: spiffe://td/agent/bot\n", "", "b.yaml:5: spec: missing field `spiffeId`"),
         ("  purpose: Summarises release notes.\n", "", "b.yaml:5: spec: missing field `purpose`"),

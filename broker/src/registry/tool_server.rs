@@ -1,6 +1,7 @@
 //! A registered tool server and its tools.
 
-use crumb_token::{Audience, Operation, Owner, SpiffeId, ToolName, bounded_text};
+use super::{ManifestName, Sha256Digest};
+use crumb_token::{Audience, Operation, Owner, Resource, SpiffeId, ToolName, bounded_text};
 use serde::Deserialize;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -67,6 +68,30 @@ impl Risk {
     }
 }
 
+bounded_text! {
+    /// The name of an argument of a tool: dots lead into objects.
+    ArgumentName, 128, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+bounded_text! {
+    /// What stands before an argument's value in the name of a resource, such as `file://`.
+    Prefix, 256, |c| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '-' | '.')
+}
+
+/// How the resource of a call is read out of its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ResourceFrom {
+    /// It is the value of this argument, behind a prefix.
+    Argument {
+        /// Which argument.
+        name: ArgumentName,
+        /// What stands before its value.
+        prefix: Option<Prefix>,
+    },
+    /// It is always this one.
+    Always(Resource),
+}
+
 /// One tool of a tool server, with one thing that it does.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tool {
@@ -76,6 +101,8 @@ pub struct Tool {
     pub operation: Operation,
     /// How much harm that can do.
     pub risk: Risk,
+    /// How the resource of a call is found; the tool server knows by itself when nobody says.
+    pub resource_from: Option<ResourceFrom>,
 }
 
 /// What an agent can call, as its manifest says.
@@ -93,6 +120,10 @@ pub struct ToolServer {
     pub address: HostPort,
     /// Its tools.
     pub tools: BTreeSet<Tool>,
+    /// SHA-256 of the list of tools as it was reviewed; what the server offers has to be that.
+    pub tools_digest: Option<Sha256Digest>,
+    /// Who reviews it: an approval rule.
+    pub reviewers: Option<ManifestName>,
 }
 
 impl ToolServer {
@@ -101,7 +132,12 @@ impl ToolServer {
 
     /// Says whether it has `tool` with `operation`.
     pub fn has(&self, tool: &ToolName, operation: &Operation) -> bool {
-        self.tools.iter().any(|t| t.name == *tool && t.operation == *operation)
+        self.risk(tool, operation).is_some()
+    }
+
+    /// Returns how much harm `tool` can do with `operation`; `None` when the server has no such tool.
+    pub fn risk(&self, tool: &ToolName, operation: &Operation) -> Option<Risk> {
+        self.tools.iter().find(|t| t.name == *tool && t.operation == *operation).map(|t| t.risk)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crumb_token::{
     AgentName, Claims, Denial, Grant, Grants, Origin, Reason, Timestamp,
-    claims::{IdentityProvider, Subject},
+    claims::{Ancestor, IdentityProvider, Subject},
     origin::{Assurance, Principal},
 };
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub struct ClaimsRow {
     holder: String,
     subject: Option<(String, bool)>,
     actors: Vec<String>,
+    #[serde(default)]
+    ancestors: Vec<AncestorRow>,
     origin: (String, String, String),
     intent_digest: String,
     audience: String,
@@ -88,6 +90,7 @@ impl From<&Claims> for ClaimsRow {
             holder: c.holder.to_string(),
             subject: c.subject.as_ref().map(|s| (s.name.to_string(), s.assurance == Assurance::Verified)),
             actors: c.actors.iter().map(ToString::to_string).collect(),
+            ancestors: c.ancestors.iter().map(AncestorRow::from).collect(),
             origin: (c.origin.kind().to_owned(), c.origin.name(), c.origin.assurance().as_str().to_owned()),
             intent_digest: hex::encode(c.intent_digest),
             audience: c.audience.to_string(),
@@ -118,6 +121,7 @@ impl ClaimsRow {
                 None => None,
             },
             actors: self.actors.iter().map(|id| id.parse().ok()).collect::<Option<_>>()?,
+            ancestors: self.ancestors.iter().map(AncestorRow::read).collect::<Option<_>>()?,
             origin: Origin::from_words(kind, name, assurance)?,
             intent_digest,
             audience: self.audience.parse().ok()?,
@@ -132,6 +136,32 @@ impl ClaimsRow {
     /// Returns the end of the token.
     pub fn expires_at(&self) -> Timestamp {
         Timestamp::from_unix_s(self.expires_at)
+    }
+}
+
+/// A session above, as texts: its number, agent and version, and the digest of its intent in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AncestorRow(String, String, String, String);
+
+impl From<&Ancestor> for AncestorRow {
+    fn from(above: &Ancestor) -> Self {
+        let intent = hex::encode(above.intent_digest);
+        Self(above.session.to_string(), above.agent.to_string(), above.version.to_string(), intent)
+    }
+}
+
+impl AncestorRow {
+    /// Reads it back.
+    pub(super) fn read(&self) -> Option<Ancestor> {
+        let mut intent_digest = [0; 32];
+        let Self(session, agent, version, intent) = self;
+        hex::decode_to_slice(intent, &mut intent_digest).ok()?;
+        Some(Ancestor {
+            session: session.parse().ok()?,
+            agent: agent.parse().ok()?,
+            version: version.parse().ok()?,
+            intent_digest,
+        })
     }
 }
 
@@ -169,6 +199,12 @@ mod tests {
             holder: "spiffe://td/agent".parse().expect("id"),
             subject: Some(Subject { name: "bob@a.example".parse().expect("name"), assurance: Assurance::Asserted }),
             actors: vec!["spiffe://td/other".parse().expect("id")],
+            ancestors: vec![Ancestor {
+                session: crumb_token::SessionId::from_uuid(Uuid::from_u128(3)),
+                agent: "planner".parse().expect("name"),
+                version: "2".parse().expect("version"),
+                intent_digest: [8; 32],
+            }],
             origin: Origin::Schedule { name: "nightly".parse().expect("name") },
             intent_digest: [7; 32],
             audience: "spiffe://td/tool".parse().expect("audience"),

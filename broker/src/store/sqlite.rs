@@ -1,21 +1,33 @@
 //! The store in one SQLite file: one thread writes, a few read, nothing else touches it.
 
+mod approvals;
+mod endings;
+mod issuances;
 mod keys;
+mod manifests;
 mod readers;
 mod requests;
 mod revocations;
 mod schema;
 mod sessions;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod trail;
 mod writer;
 
 use super::{
-    Answer, Beginning, ClaimsRow, Closed, Known, OnRevoked, Pending, Request, RequestKey, Revocation, Store, Written,
+    Answer, Beginning, Closed, Ended, Ending, Issuance, Known, OnApplied, OnRevoked, Pending, Request, RequestKey, Revocation,
+    Store, Written,
 };
-use crate::{audit::Record, session::Session};
-use crumb_token::{Denial, KeyId, SessionId, Timestamp, revocation::Target};
+use crate::{
+    approval::{Approval, Vote},
+    audit::Record,
+    registry::{Edits, Shelf},
+    session::Session,
+    stops::{Scope, Stops},
+};
+use crumb_token::{AgentName, ApprovalId, Denial, KeyId, Owner, SessionId, Timestamp, revocation::Target};
 use readers::Readers;
 use rusqlite::Connection;
 use std::{
@@ -127,18 +139,44 @@ impl Store for SqliteStore {
         })
     }
 
-    fn issue(&self, request: Request, claims: ClaimsRow, session: SessionId, record: Record) -> Pending<'_, Written> {
-        self.write(move |tx| {
-            if let Some(seen) = requests::find(tx, &request.key)? {
-                return Ok(Written::Seen(seen));
-            }
-            if !sessions::note_token(tx, session, request.at, claims.expires_at())? {
-                return Ok(Written::SessionClosed);
-            }
-            requests::insert(tx, &request, &Answer::Issued(Box::new(claims)))?;
-            trail::append(tx, &record)?;
-            Ok(Written::Committed)
-        })
+    fn issue(&self, issuance: Issuance) -> Pending<'_, Written> {
+        self.write(move |tx| issuances::issue(tx, issuance))
+    }
+
+    fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>> {
+        self.readers.submit(move |connection| approvals::find(connection, id))
+    }
+
+    fn approval_of(&self, session: SessionId, digest: [u8; 32]) -> Pending<'_, Option<Approval>> {
+        self.readers.submit(move |connection| approvals::newest(connection, session, &digest))
+    }
+
+    fn approvals(&self, session: Option<SessionId>, limit: u32) -> Pending<'_, Vec<Approval>> {
+        self.readers.submit(move |connection| approvals::list(connection, session, limit))
+    }
+
+    fn approval_history(&self, agent: AgentName, now: Timestamp) -> Pending<'_, [u64; 3]> {
+        self.readers.submit(move |connection| approvals::history(connection, agent.as_str(), now))
+    }
+
+    fn ask_approval(
+        &self,
+        approval: Approval,
+        agent: AgentName,
+        now: Timestamp,
+        record: Record,
+    ) -> Pending<'_, Result<Approval, Denial>> {
+        self.write(move |tx| approvals::ask(tx, approval, agent.as_str(), now, &record))
+    }
+
+    fn vote(
+        &self,
+        id: ApprovalId,
+        vote: Vote,
+        now: Timestamp,
+        record: Record,
+    ) -> Pending<'_, Result<Approval, Denial>> {
+        self.write(move |tx| approvals::vote(tx, id, vote, now, &record))
     }
 
     fn open(&self, request: Request, session: Session, open_max: u32, record: Record) -> Pending<'_, Written> {
@@ -170,9 +208,37 @@ impl Store for SqliteStore {
         record: Record,
         committed: OnRevoked,
     ) -> Pending<'_, Closed> {
-        let work = move |tx: &Connection| close(tx, session, now, live_max, &record);
+        let work = move |tx: &Connection| endings::close(tx, session, now, live_max, &record);
         let told = self.writer.submit(work, |(_, revoked): &(Closed, Vec<Revocation>)| committed(revoked));
         Box::pin(async move { told.await.map(|(closed, _)| closed) })
+    }
+
+    fn acting_agents(&self, owner: Option<Owner>, now: Timestamp) -> Pending<'_, Vec<AgentName>> {
+        self.readers.submit(move |connection| sessions::acting_agents(connection, owner.as_ref(), now))
+    }
+
+    fn count_ending(&self, targets: Vec<Target>, now: Timestamp) -> Pending<'_, u64> {
+        self.readers.submit(move |connection| endings::count(connection, &targets, now))
+    }
+
+    fn revoke(&self, ending: Ending, record: Record, committed: OnRevoked) -> Pending<'_, Ended> {
+        let work = move |tx: &Connection| endings::revoke(tx, &ending, &record);
+        let told = self.writer.submit(work, |(_, revoked): &(Ended, Vec<Revocation>)| committed(revoked));
+        Box::pin(async move { told.await.map(|(ended, _)| ended) })
+    }
+
+    fn stops(&self) -> Pending<'_, Stops> {
+        self.readers.submit(stops::all)
+    }
+
+    fn lift(&self, scope: Scope, record: Record) -> Pending<'_, bool> {
+        self.write(move |tx| {
+            let lifted = stops::lift(tx, &scope)?;
+            if lifted {
+                trail::append(tx, &record)?;
+            }
+            Ok(lifted)
+        })
     }
 
     fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written> {
@@ -211,6 +277,26 @@ impl Store for SqliteStore {
         self.readers.submit(move |connection| trail::after(connection, after, session.as_deref(), limit))
     }
 
+    fn shelf(&self) -> Pending<'_, Shelf> {
+        self.readers.submit(manifests::shelf)
+    }
+
+    fn apply_manifests(&self, edits: Edits, record: Option<Record>, committed: OnApplied) -> Pending<'_, bool> {
+        let work = move |tx: &Connection| {
+            let applied = manifests::apply(tx, &edits)?;
+            match record.filter(|_| applied) {
+                Some(record) => trail::append(tx, &record).map(|()| applied),
+                None => Ok(applied),
+            }
+        };
+        let committed = move |applied: &bool| {
+            if *applied {
+                committed();
+            }
+        };
+        self.writer.submit(work, committed)
+    }
+
     fn newest(&self) -> watch::Receiver<u64> {
         self.writer.newest()
     }
@@ -218,35 +304,6 @@ impl Store for SqliteStore {
     fn is_usable(&self) -> bool {
         self.writer.is_usable()
     }
-}
-
-fn close(
-    tx: &Connection,
-    session: SessionId,
-    now: Timestamp,
-    live_max: u32,
-    record: &Record,
-) -> Result<(Closed, Vec<Revocation>), JobError> {
-    if let Some(sequence) = revocations::find(tx, &Target::Session(session))? {
-        return Ok((Closed::Revoked(sequence), Vec::new()));
-    }
-    let open = sessions::open_with_inside(tx, session)?;
-    if open.is_empty() {
-        return Ok((Closed::Unknown, Vec::new()));
-    }
-    let more = u32::try_from(open.len()).unwrap_or(u32::MAX);
-    if revocations::count_live(tx, now)?.saturating_add(more) > live_max {
-        return Ok((Closed::TooManyRevocations, Vec::new()));
-    }
-    let mut revoked = Vec::with_capacity(open.len());
-    for (id, tokens_until) in open {
-        sessions::close(tx, id, now)?;
-        // A session without living tokens is revoked as well; verifiers may then forget it at once.
-        revoked.push(revocations::insert(tx, Target::Session(id), tokens_until.max(now))?);
-    }
-    trail::append(tx, record)?;
-    let sequence = revoked.last().map_or(0, |revocation| revocation.sequence);
-    Ok((Closed::Revoked(sequence), revoked))
 }
 
 /// Writes an unsigned number as SQLite's signed one; beyond its end it stops there.

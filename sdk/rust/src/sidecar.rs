@@ -3,18 +3,20 @@
 //! The kernel tells the sidecar who calls; nothing here is proof of anything. Calls are not made twice: a request that
 //! got lost may have been done.
 
+mod delegation;
 mod task;
 
+pub use delegation::DelegateWithin;
 pub use task::{BeginTask, Call, CallToken, NarrowedToken, Presenter, Task};
 
 use crate::{
-    broker::{Session, to_origin, whole_seconds},
+    broker::{Session, SessionDescription, SubjectToken, whole_seconds},
     call::{ANSWER_LEN_MAX, ToolAnswer},
     failure::{CallFailed, Party},
 };
 use crumb_proto::{
     Violations,
-    convert::to_scope,
+    convert::{to_origin, to_scope},
     wire::{self, sidecar_service_client::SidecarServiceClient},
 };
 use crumb_token::{AgentName, Audience, Grants, Intent, Origin, SessionId, SpiffeId, Timestamp};
@@ -40,6 +42,9 @@ const DEADLINE: Duration = Duration::from_secs(8);
 
 /// How long a tool call may take: the sidecar's own limit, and room for the way.
 const CALL_DEADLINE: Duration = Duration::from_secs(35);
+
+/// The longest that the sidecar waits for an approval.
+pub const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// The longest answer of the sidecar, in bytes: a tool's answer with its wrapping.
 const MESSAGE_LEN_MAX: usize = ANSWER_LEN_MAX + 16 * 1024;
@@ -130,18 +135,46 @@ impl SidecarClient {
     ///
     /// [`CallFailed`].
     pub async fn open(&self, open: &Open) -> Result<Session, CallFailed> {
-        let message = wire::OpenRequest {
-            agent: open.agent.to_string(),
-            intent: open.intent.to_string(),
-            origin: Some(to_origin(&open.origin)),
-            envelope: open.envelope.iter().map(|(audience, grants)| to_scope(audience, grants)).collect(),
-            lifetime_s: whole_seconds(open.lifetime),
-        };
-        let answer = within(DEADLINE, self.wire().open(message)).await?;
-        let mut v = Violations::default();
-        let id = v.parse("session_id", &answer.session_id);
-        let id = id.ok_or_else(|| CallFailed::unreadable(Party::Sidecar, &v))?;
-        Ok(Session { id, expires_at: Timestamp::from_unix_s(answer.expires_at) })
+        read_session(&within(DEADLINE, self.wire().open(open.to_wire())).await?)
+    }
+
+    /// Opens a session whose origin is a user, proven by `token`. The sidecar passes the token on and keeps nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`]; `subject_invalid` when the token does not prove that very user.
+    pub async fn open_proven(&self, open: &Open, token: &SubjectToken) -> Result<Session, CallFailed> {
+        let message = wire::OpenRequest { subject_token: token.expose().to_owned(), ..open.to_wire() };
+        read_session(&within(DEADLINE, self.wire().open(message)).await?)
+    }
+
+    /// Opens a session for another agent inside one of our own. It is the other's alone.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`].
+    pub async fn delegate(&self, delegate: &DelegateWithin) -> Result<Session, CallFailed> {
+        read_session(&within(DEADLINE, self.wire().delegate(delegate.to_wire())).await?)
+    }
+
+    /// Takes over a session that another agent delegated to our agent. Taking it twice is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`]; `session_unknown` when it was not delegated to this workload, or another local caller has it.
+    pub async fn adopt(&self, session: SessionId) -> Result<SessionDescription, CallFailed> {
+        let message = wire::AdoptRequest { session_id: session.to_string() };
+        SessionDescription::read(Party::Sidecar, &within(DEADLINE, self.wire().adopt(message)).await?)
+    }
+
+    /// Asks what one of our own sessions is.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`].
+    pub async fn describe_session(&self, session: SessionId) -> Result<SessionDescription, CallFailed> {
+        let message = wire::DescribeSessionRequest { session_id: session.to_string() };
+        SessionDescription::read(Party::Sidecar, &within(DEADLINE, self.wire().describe_session(message)).await?)
     }
 
     /// Closes a session.
@@ -161,6 +194,18 @@ impl SidecarClient {
     /// [`CallFailed`].
     pub async fn begin_task(&self, begin: &BeginTask) -> Result<Task, CallFailed> {
         Task::read(&within(DEADLINE, self.wire().begin_task(begin.to_wire())).await?)
+    }
+
+    /// Begins a task, and waits for an approval when one is needed: at most `wait`, and at most [`WAIT_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed`]; `approval_needed`, with the request's id as what was asked, when the time was up first.
+    pub async fn begin_task_waiting(&self, begin: &BeginTask, wait: Duration) -> Result<Task, CallFailed> {
+        let wait = wait.min(WAIT_MAX);
+        let message = wire::BeginTaskRequest { wait_s: whole_seconds(Some(wait)), ..begin.to_wire() };
+        // The broker is asked before the wait and after it.
+        Task::read(&within(wait + 2 * DEADLINE, self.wire().begin_task(message)).await?)
     }
 
     /// Breaks a call token off a task token, for an agent that presents it itself.
@@ -204,6 +249,26 @@ impl SidecarClient {
     fn wire(&self) -> SidecarServiceClient<Channel> {
         SidecarServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
     }
+}
+
+impl Open {
+    fn to_wire(&self) -> wire::OpenRequest {
+        wire::OpenRequest {
+            agent: self.agent.to_string(),
+            intent: self.intent.to_string(),
+            origin: Some(to_origin(&self.origin)),
+            envelope: self.envelope.iter().map(|(audience, grants)| to_scope(audience, grants)).collect(),
+            lifetime_s: whole_seconds(self.lifetime),
+            subject_token: String::new(),
+        }
+    }
+}
+
+fn read_session(answer: &wire::OpenResponse) -> Result<Session, CallFailed> {
+    let mut v = Violations::default();
+    let id = v.parse("session_id", &answer.session_id);
+    let id = id.ok_or_else(|| CallFailed::unreadable(Party::Sidecar, &v))?;
+    Ok(Session { id, expires_at: Timestamp::from_unix_s(answer.expires_at) })
 }
 
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CallFailed> {

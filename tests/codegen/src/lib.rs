@@ -44,7 +44,16 @@ pub const WIRES: &[Wire] = &[
         out: "proto/src/wire",
         no_package: "no_package",
         descriptors: Some("crumb.v1.bin"),
-        secrets: &[".crumb.v1.ExchangeResponse", ".crumb.v1.CallTokenResponse"],
+        secrets: &[
+            ".crumb.v1.ExchangeResponse",
+            ".crumb.v1.CallTokenResponse",
+            ".crumb.v1.OpenSessionRequest",
+            ".crumb.v1.OpenRequest",
+            ".crumb.v1.ListApprovalsRequest",
+            ".crumb.v1.WatchApprovalRequest",
+            ".crumb.v1.ApproveRequest",
+            ".crumb.v1.RefuseRequest",
+        ],
     },
     Wire {
         protos: "sample-tools/proto",

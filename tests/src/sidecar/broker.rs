@@ -195,6 +195,7 @@ impl Inner {
             holder,
             subject: None,
             actors: vec![],
+            ancestors: vec![],
             origin: Origin::Schedule { name: "nightly".parse().expect("a name") },
             intent_digest: [0; 32],
             audience: asked.0,
@@ -209,6 +210,20 @@ impl Inner {
 
 #[async_trait]
 impl session::SessionService for Inner {
+    async fn delegate(
+        &self,
+        _: Request<wire::DelegateRequest>,
+    ) -> Result<Response<wire::OpenSessionResponse>, Status> {
+        Err(Status::unimplemented("this broker does not delegate"))
+    }
+
+    async fn describe_session(
+        &self,
+        _: Request<wire::DescribeSessionRequest>,
+    ) -> Result<Response<wire::DescribeSessionResponse>, Status> {
+        Err(Status::unimplemented("this broker does not describe sessions"))
+    }
+
     async fn open_session(
         &self,
         request: Request<wire::OpenSessionRequest>,
@@ -262,6 +277,20 @@ impl token::TokenService for Inner {
 
 #[async_trait]
 impl registry::RegistryService for Inner {
+    async fn apply(
+        &self,
+        _: Request<wire::ApplyRequest>,
+    ) -> Result<Response<wire::ApplyResponse>, Status> {
+        Err(Status::unimplemented("this broker's registry is fixed"))
+    }
+
+    async fn get_manifests(
+        &self,
+        _: Request<wire::GetManifestsRequest>,
+    ) -> Result<Response<wire::GetManifestsResponse>, Status> {
+        Err(Status::unimplemented("this broker's registry is fixed"))
+    }
+
     async fn list_agents(
         &self,
         request: Request<wire::ListAgentsRequest>,
@@ -288,7 +317,13 @@ impl registry::RegistryService for Inner {
             spiffe_id: super::stage::BROKER_ID.into(),
             owner: "ada@acme.example".into(),
             address: self.tool_server.clone(),
-            tools: vec![wire::Tool { name: "read_file".into(), operation: "read".into(), risk: "low".into() }],
+            tools: vec![wire::Tool {
+                name: "read_file".into(),
+                operation: "read".into(),
+                risk: "low".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
         };
         Ok(Response::new(wire::ListToolServersResponse { tool_servers: vec![server] }))
     }

@@ -109,7 +109,7 @@ impl StandInBroker {
         self.desk.revocations.send_modify(|all| {
             let what = Some(crumb_proto::feed::to_what(target));
             let until = now_ms() / 1000 + 3600;
-            all.push(wire::Revocation { sequence: all.len() as u64 + 1, what, until });
+            all.push(wire::Revocation { sequence: all.len() as u64 + 1, what, until, issued_until: 0 });
         });
     }
 

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use std::time::Duration;
 
 /// One step per version; `PRAGMA user_version` says how many were taken. A step is never changed once released.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, LINEAGE, super::manifests::TABLES];
 
 const FIRST: &str = "
 CREATE TABLE starts (
@@ -79,6 +79,37 @@ CREATE TABLE signing_keys (
     not_before INTEGER NOT NULL,
     not_after INTEGER NOT NULL
 ) STRICT;
+";
+
+/// What a session comes from, and how far a revocation reaches. A session inside another one from before has no lineage,
+/// and gets no tokens any more.
+const LINEAGE: &str = "
+ALTER TABLE sessions ADD COLUMN lineage TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE revocations ADD COLUMN issued_until INTEGER NOT NULL DEFAULT 9223372036854775807;
+
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    agent TEXT NOT NULL,
+    state TEXT NOT NULL,
+    asked_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_by_ask ON approvals (session, digest, id);
+CREATE INDEX approvals_by_agent ON approvals (agent, asked_at);
+CREATE INDEX approvals_by_state ON approvals (state, id);
+
+CREATE TABLE stops (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// How many prepared statements a connection keeps: all that there are, some of which are made again for every request.

@@ -1,13 +1,17 @@
 //! Sessions in SQL.
 
-use super::{super::answer, integer, natural, writer::JobError};
-use crate::session::{BoundProcess, Envelope, Session};
-use crumb_token::{Origin, SessionId, Timestamp};
+use super::{
+    super::answer::{self, AncestorRow},
+    integer, natural,
+    writer::JobError,
+};
+use crate::session::{BoundProcess, Envelope, Lineage, Session};
+use crumb_token::{AgentName, Origin, Owner, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::str::FromStr;
 
-const COLUMNS: &str = "id, depth, agent, version, owner, peer, uid, exe, intent, origin_kind, origin_name, \
-                       origin_assurance, envelope, opened_at, expires_at, closed_at";
+const COLUMNS: &str = "id, depth, lineage, agent, version, owner, peer, uid, exe, intent, origin_kind, origin_name, \
+                       origin_assurance, envelope, opened_at, expires_at, closed_at, tokens";
 
 /// Returns a session.
 pub(super) fn find(connection: &Connection, id: SessionId) -> Result<Option<Session>, JobError> {
@@ -24,11 +28,12 @@ pub(super) fn insert(tx: &Connection, session: &Session) -> Result<(), JobError>
     };
     let sql = format!(
         "INSERT INTO sessions ({COLUMNS}, parent)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
     );
     tx.prepare_cached(&sql)?.execute(params![
         session.id.to_string(),
-        session.depth,
+        session.lineage.ancestors.len() as i64,
+        lineage_text(&session.lineage)?,
         session.agent.as_str(),
         session.version.as_str(),
         session.owner.as_str(),
@@ -43,6 +48,7 @@ pub(super) fn insert(tx: &Connection, session: &Session) -> Result<(), JobError>
         integer(session.opened_at.as_unix_s()),
         integer(session.expires_at.as_unix_s()),
         session.closed_at.map(|at| integer(at.as_unix_s())),
+        integer(session.tokens),
         parent,
     ])?;
     Ok(())
@@ -52,6 +58,20 @@ pub(super) fn insert(tx: &Connection, session: &Session) -> Result<(), JobError>
 pub(super) fn count_open(tx: &Connection, agent: &str, now: Timestamp) -> Result<u32, JobError> {
     let sql = "SELECT count(*) FROM sessions WHERE agent = ?1 AND closed_at IS NULL AND expires_at > ?2";
     Ok(tx.prepare_cached(sql)?.query_row(params![agent, integer(now.as_unix_s())], |row| row.get(0))?)
+}
+
+/// Returns the agents that have open sessions, of one owner when given.
+pub(super) fn acting_agents(
+    connection: &Connection,
+    owner: Option<&Owner>,
+    now: Timestamp,
+) -> Result<Vec<AgentName>, JobError> {
+    let sql = "SELECT DISTINCT agent FROM sessions
+               WHERE closed_at IS NULL AND expires_at > ?1 AND (?2 IS NULL OR owner = ?2) ORDER BY agent";
+    let mut statement = connection.prepare_cached(sql)?;
+    let now = integer(now.as_unix_s());
+    let names = statement.query_map(params![now, owner.map(Owner::as_str)], |row| row.get::<_, String>(0))?;
+    names.map(|name| name?.parse().map_err(|_| JobError::Corrupt("session"))).collect()
 }
 
 /// Says whether `session` is open.
@@ -69,19 +89,18 @@ pub(super) fn note_token(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<bool, JobError> {
-    let sql = "UPDATE sessions SET tokens_until = max(tokens_until, ?3)
+    let sql = "UPDATE sessions SET tokens_until = max(tokens_until, ?3), tokens = tokens + 1
                WHERE id = ?1 AND closed_at IS NULL AND expires_at > ?2";
     let (now, until) = (integer(now.as_unix_s()), integer(until.as_unix_s()));
     Ok(tx.prepare_cached(sql)?.execute(params![session.to_string(), now, until])? == 1)
 }
 
-/// Returns the open sessions inside `session`, innermost first, and last itself when open, each with the end of its
-/// tokens.
+/// Returns the open sessions inside `session`, and itself when open, each with the end of its tokens.
 pub(super) fn open_with_inside(tx: &Connection, session: SessionId) -> Result<Vec<(SessionId, Timestamp)>, JobError> {
     let sql = "WITH RECURSIVE inside (id) AS (
                  SELECT ?1 UNION SELECT s.id FROM sessions s JOIN inside i ON s.parent = i.id)
                SELECT s.id, s.tokens_until FROM sessions s JOIN inside USING (id)
-               WHERE s.closed_at IS NULL ORDER BY s.depth DESC, s.id";
+               WHERE s.closed_at IS NULL";
     let mut statement = tx.prepare_cached(sql)?;
     let rows =
         statement.query_map([session.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
@@ -91,6 +110,12 @@ pub(super) fn open_with_inside(tx: &Connection, session: SessionId) -> Result<Ve
         Ok((id, Timestamp::from_unix_s(natural(until))))
     };
     rows.map(parse).collect()
+}
+
+/// Returns the sessions above `session` and itself, when they exist.
+pub(super) fn above(connection: &Connection, session: SessionId) -> Result<Vec<SessionId>, JobError> {
+    let Some(session) = find(connection, session)? else { return Ok(Vec::new()) };
+    Ok(session.lineage.ancestors.iter().map(|above| above.session).chain([session.id]).collect())
 }
 
 /// Closes a session.
@@ -107,6 +132,35 @@ fn envelope_text(envelope: &Envelope) -> Result<String, JobError> {
     serde_json::to_string(&rows).map_err(|_| JobError::Corrupt("envelope"))
 }
 
+type LineageRow = ((String, String, String), Vec<AncestorRow>, Vec<String>, usize, Option<Box<str>>);
+
+fn lineage_text(lineage: &Lineage) -> Result<String, JobError> {
+    let root = &lineage.root;
+    let row: LineageRow = (
+        (root.kind().to_owned(), root.name(), root.assurance().as_str().to_owned()),
+        lineage.ancestors.iter().map(AncestorRow::from).collect(),
+        lineage.actors.iter().map(ToString::to_string).collect(),
+        lineage.depth_left,
+        lineage.issuer.clone(),
+    );
+    serde_json::to_string(&row).map_err(|_| JobError::Corrupt("lineage"))
+}
+
+/// Reads what a session comes from. One from before there was a lineage is inside no other, or cannot be read.
+fn lineage(text: &str, origin: &Origin) -> Option<Lineage> {
+    if text.is_empty() {
+        return (!matches!(origin, Origin::Agent { .. })).then(|| Lineage::root(origin.clone()));
+    }
+    let ((kind, name, assurance), ancestors, actors, depth_left, issuer): LineageRow = serde_json::from_str(text).ok()?;
+    Some(Lineage {
+        root: Origin::from_words(&kind, &name, &assurance)?,
+        ancestors: ancestors.iter().map(AncestorRow::read).collect::<Option<_>>()?,
+        actors: actors.iter().map(|id| id.parse().ok()).collect::<Option<_>>()?,
+        depth_left,
+        issuer,
+    })
+}
+
 fn envelope(text: &str) -> Option<Envelope> {
     let rows: EnvelopeRow = serde_json::from_str(text).ok()?;
     rows.into_iter().map(|(audience, rights)| Some((audience.parse().ok()?, answer::grants(&rights)?))).collect()
@@ -117,6 +171,7 @@ fn read(row: &Row<'_>) -> Result<Session, JobError> {
     let (uid, exe): (Option<u32>, Option<String>) = (row.get("uid")?, row.get("exe")?);
     let (kind, name, assurance): (String, String, String) =
         (row.get("origin_kind")?, row.get("origin_name")?, row.get("origin_assurance")?);
+    let origin = Origin::from_words(&kind, &name, &assurance).ok_or_else(corrupt)?;
     Ok(Session {
         id: parsed(row, "id")?,
         agent: parsed(row, "agent")?,
@@ -125,12 +180,13 @@ fn read(row: &Row<'_>) -> Result<Session, JobError> {
         peer: parsed(row, "peer")?,
         process: uid.zip(exe).map(|(uid, exe)| BoundProcess { uid, exe }),
         intent: parsed(row, "intent")?,
-        origin: Origin::from_words(&kind, &name, &assurance).ok_or_else(corrupt)?,
         envelope: envelope(&row.get::<_, String>("envelope")?).ok_or_else(corrupt)?,
-        depth: row.get("depth")?,
+        lineage: lineage(&row.get::<_, String>("lineage")?, &origin).ok_or_else(corrupt)?,
+        origin,
         opened_at: moment(row, "opened_at")?,
         expires_at: moment(row, "expires_at")?,
         closed_at: row.get::<_, Option<i64>>("closed_at")?.map(|s| Timestamp::from_unix_s(natural(s))),
+        tokens: natural(row.get("tokens")?),
     })
 }
 

@@ -3,7 +3,9 @@
 use super::*;
 use crate::{
     audit::Kind,
-    store::{Seen, StoreError, Written},
+    session::Lineage,
+    approval::{Approval, Need, Said, Vote, Wanted},
+    store::{ClaimsRow, Seen, StoreError, Written},
 };
 use crumb_token::{Claims, Denial, Grant, Grants, Origin, Reason, RecordId, RequestId, TokenId};
 use std::{
@@ -28,6 +30,7 @@ fn session(n: u128, parent: Option<u128>) -> Session {
         None => Origin::Schedule { name: "nightly".parse().expect("name") },
         Some(n) => Origin::Agent { session: SessionId::from_uuid(Uuid::from_u128(n)) },
     };
+    let root = Lineage::root(Origin::Schedule { name: "nightly".parse().expect("name") });
     let right = Grant {
         tool: "t".parse().expect("tool"),
         operation: "read".parse().expect("operation"),
@@ -43,10 +46,11 @@ fn session(n: u128, parent: Option<u128>) -> Session {
         intent: "test".parse().expect("intent"),
         origin,
         envelope: vec![("spiffe://td/tool".parse().expect("audience"), Grants::try_new([right]).expect("one"))],
-        depth: parent.map_or(0, |_| u8::try_from(n).expect("small")),
+        lineage: parent.map_or_else(|| root, |n| Lineage::below(&session(n, None))),
         opened_at: NOW,
         expires_at: NOW.plus(Duration::from_secs(100)),
         closed_at: None,
+        tokens: 0,
     }
 }
 
@@ -121,12 +125,95 @@ async fn closing_a_session_closes_those_inside_it() {
     }
     let id = |n| session(n, None).id;
     let closed = store.close(id(1), NOW, 1000, record(Kind::SessionClose), nothing()).await;
-    assert_eq!(closed, Ok(Closed::Revoked(3)), "the innermost is revoked first");
-    assert_eq!(store.close(id(2), NOW, 1000, record(Kind::SessionClose), nothing()).await, Ok(Closed::Revoked(2)));
+    assert_eq!(closed, Ok(Closed::Revoked(1)), "one revocation for all: their tokens name it");
+    assert_eq!(store.close(id(2), NOW, 1000, record(Kind::SessionClose), nothing()).await, Ok(Closed::Revoked(1)));
     assert_eq!(store.close(id(9), NOW, 1000, record(Kind::SessionClose), nothing()).await, Ok(Closed::Unknown));
     let open: Vec<_> = store.sessions((1..=4).map(id).collect()).await.expect("read");
     assert_eq!(open.iter().filter(|s| s.is_open(NOW)).map(|s| s.id).collect::<Vec<_>>(), [id(4)]);
     assert_eq!(self::open(&store, 5, Some(1)).await, Written::SessionClosed);
+}
+
+fn issuance(n: u128, claims: ClaimsRow, session: SessionId, redeems: Option<ApprovalId>) -> Issuance {
+    let token = TokenId::from_uuid(Uuid::from_u128(n)).to_string();
+    Issuance { request: request(n, 0), claims, token, session, redeems, record: record(Kind::Exchange) }
+}
+
+fn approval(n: u128, session: &Session) -> Approval {
+    let wanted = Wanted {
+        session: session.id,
+        peer: session.peer.clone(),
+        holder: None,
+        audience: session.envelope[0].0.clone(),
+        grants: session.envelope[0].1.clone(),
+        ttl: Duration::from_secs(u64::try_from(n).expect("small")),
+        task: None,
+    };
+    let needs = vec![Need { group: "security".into(), count: 1 }];
+    Approval::ask(ApprovalId::from_uuid(Uuid::from_u128(n)), wanted, needs, session, NOW)
+}
+
+async fn approve(store: &SqliteStore, approval: &Approval) -> Result<Approval, Denial> {
+    let said = Said::Yes { grants: approval.wanted.grants.clone(), ttl: Duration::ZERO };
+    let vote = Vote { approver: "eve".into(), groups: vec!["security".into()], at: NOW, said, why: None };
+    store.vote(approval.id, vote, NOW, record(Kind::Approval)).await.expect("a store")
+}
+
+async fn ask(store: &SqliteStore, approval: Approval) -> Result<Approval, Denial> {
+    let agent = "bot".parse().expect("name");
+    store.ask_approval(approval, agent, NOW, record(Kind::Exchange)).await.expect("a store")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_approvals_are_redeemed_once_each_by_sixty_four_at_once() {
+    let (store, _directory) = store();
+    let store = Arc::new(store);
+    assert_eq!(open(&store, 1, None).await, Written::Committed);
+    let session = session(1, None);
+    let mut number = 100_000;
+    for n in 1..=1000 {
+        let approval = approval(n, &session);
+        ask(&store, approval.clone()).await.expect("room");
+        approve(&store, &approval).await.expect("approved");
+        let mut redeeming = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            number += 1;
+            let issuance = issuance(number, claims(1, Duration::from_secs(60)), session.id, Some(approval.id));
+            let store = store.clone();
+            redeeming.spawn(async move { store.issue(issuance).await.expect("a store") });
+        }
+        let outcomes = redeeming.join_all().await;
+        let won = outcomes.iter().filter(|outcome| **outcome == Written::Committed).count();
+        let used = |outcome: &&Written| matches!(outcome, Written::NotApproved(d) if d.reason == Reason::ApprovalUsed);
+        assert_eq!((won, outcomes.iter().filter(used).count()), (1, 63), "approval {n}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_ask_waits_once_and_a_session_has_only_so_many_waiting() {
+    let (store, _directory) = store();
+    assert_eq!(open(&store, 1, None).await, Written::Committed);
+    let session = session(1, None);
+    let first = ask(&store, approval(1, &session)).await.expect("room");
+    let again = Approval { id: ApprovalId::from_uuid(Uuid::from_u128(77)), ..approval(1, &session) };
+    assert_eq!(ask(&store, again).await.expect("the same").id, first.id);
+    for n in 2..=32 {
+        ask(&store, approval(n, &session)).await.expect("room");
+    }
+    assert_eq!(ask(&store, approval(33, &session)).await.expect_err("full").reason, Reason::Overloaded);
+    assert_eq!(store.approvals(Some(session.id), 100).await.expect("read").len(), 32);
+}
+
+#[tokio::test]
+async fn an_approval_that_nobody_gave_issues_nothing() {
+    let (store, _directory) = store();
+    assert_eq!(open(&store, 1, None).await, Written::Committed);
+    let session = session(1, None);
+    let waiting = ask(&store, approval(1, &session)).await.expect("room");
+    let issuance = issuance(5, claims(1, Duration::from_secs(60)), session.id, Some(waiting.id));
+    let Written::NotApproved(denial) = store.issue(issuance).await.expect("a store") else { panic!("issued") };
+    assert_eq!(denial.reason, Reason::ApprovalNeeded);
+    let known = store.look_up(request(5, 0).key, None).await.expect("read");
+    assert!(known.seen.is_none(), "and nothing is left of it");
 }
 
 fn claims(n: u128, life: Duration) -> ClaimsRow {
@@ -140,6 +227,7 @@ fn claims(n: u128, life: Duration) -> ClaimsRow {
         holder: session.peer,
         subject: None,
         actors: Vec::new(),
+        ancestors: Vec::new(),
         origin: session.origin,
         intent_digest: session.intent.digest(),
         audience: session.envelope[0].0.clone(),
@@ -156,7 +244,7 @@ async fn nothing_is_issued_in_a_session_that_was_closed_a_moment_ago() {
     let (store, _directory) = store();
     open(&store, 1, None).await;
     let (id, minute) = (session(1, None).id, Duration::from_secs(60));
-    let issue = |n| store.issue(request(n, 0), claims(1, minute), id, record(Kind::Exchange));
+    let issue = |n| store.issue(issuance(n, claims(1, minute), id, None));
     assert_eq!(issue(10).await, Ok(Written::Committed));
     let until = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&until);
@@ -179,7 +267,7 @@ async fn a_revocation_lasts_as_long_as_the_tokens_it_ends() {
         let on_revoked: OnRevoked = Box::new(move |revoked| live.lock().expect("no panic").extend(revoked.to_vec()));
         if n == 2 {
             let minute = claims(2, Duration::from_secs(60));
-            store.issue(request(20, 0), minute, session(2, None).id, record(Kind::Exchange)).await.expect("written");
+            store.issue(issuance(20, minute, session(2, None).id, None)).await.expect("written");
         }
         store.close(session(n, None).id, NOW, 1, record(Kind::SessionClose), on_revoked).await.expect("closed");
     }

@@ -1,13 +1,16 @@
 //! Opening a session.
 
-use super::LocalProcess;
+use super::{
+    LocalProcess,
+    subject_token::{SubjectToken, exposed},
+};
 use crate::failure::{CallFailed, Party};
-use crumb_proto::{Violations, convert::to_scope, wire};
+use crumb_proto::{Violations, convert::{to_origin, to_scope}, wire};
 use crumb_token::{AgentName, Audience, Grants, Intent, Origin, RequestId, SessionId, Timestamp};
 use std::time::Duration;
 
 /// What a session declares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct OpenSession {
     /// This request; another attempt at it has the same id.
     pub request: RequestId,
@@ -23,6 +26,8 @@ pub struct OpenSession {
     pub lifetime: Option<Duration>,
     /// The local process, when a sidecar speaks for the agent.
     pub process: Option<LocalProcess>,
+    /// Proves the user of the origin; without it the broker records that the user was only named.
+    pub subject_token: Option<SubjectToken>,
 }
 
 impl OpenSession {
@@ -35,6 +40,7 @@ impl OpenSession {
             envelope: self.envelope.iter().map(|(audience, grants)| to_scope(audience, grants)).collect(),
             lifetime_s: whole_seconds(self.lifetime),
             process: self.process.as_ref().map(LocalProcess::to_wire),
+            subject_token: exposed(self.subject_token.as_ref()),
         }
     }
 }
@@ -55,17 +61,6 @@ impl Session {
         let id = id.ok_or_else(|| CallFailed::unreadable(Party::Broker, &v))?;
         Ok(Self { id, expires_at: Timestamp::from_unix_s(answer.expires_at) })
     }
-}
-
-/// Writes an origin. How far it can be believed is the broker's to say, so that does not travel.
-pub(crate) fn to_origin(origin: &Origin) -> wire::Origin {
-    use wire::origin::Kind;
-    let kind = match origin {
-        Origin::User { name, .. } => Kind::User(name.to_string()),
-        Origin::Schedule { name } => Kind::Schedule(name.to_string()),
-        Origin::Agent { session } => Kind::ParentSession(session.to_string()),
-    };
-    wire::Origin { kind: Some(kind) }
 }
 
 /// Writes a span for the wire, where 0 means that the other end chooses. A span under a second becomes one second, since

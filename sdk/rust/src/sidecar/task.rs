@@ -55,6 +55,7 @@ impl BeginTask {
             scope: Some(to_scope(&self.audience, &self.grants)),
             ttl_s: whole_seconds(self.ttl),
             presenter: presenter.into(),
+            wait_s: 0,
         }
     }
 }

@@ -1,0 +1,205 @@
+//! `ApprovalService`: requesters, approvers and operators.
+
+use super::{Door, Services, operator};
+use crate::{
+    approval::{Approval, Said},
+    broker::{Shown, Viewer},
+    caller,
+};
+use crumb_proto::{
+    Violations, convert, status,
+    wire::{
+        self, AppealRequest, ApproveRequest, ListApprovalsRequest, ListApprovalsResponse, RefuseRequest,
+        WatchApprovalRequest, approval_service_server::ApprovalService,
+    },
+};
+use crumb_token::{ApprovalId, Denial, Reason, Timestamp};
+use futures::{Stream, stream};
+use std::{pin::Pin, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tonic::{Extensions, Request, Response, Status, async_trait};
+
+/// How often a request that is followed is looked at when nobody tells of it: its end comes by itself.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Services {
+    /// Proves who looks or votes: the person that a token names, the mTLS peer, or the operator at the admin socket.
+    fn viewer(&self, extensions: &Extensions, token: &str) -> Result<Viewer, Status> {
+        let refuse = |denial: Denial| status::to_status(&denial);
+        let now = self.broker.clock.now();
+        let at_the_door = match self.door {
+            Door::Admin => Viewer::Operator(operator::of(self.door, extensions)?),
+            Door::Network => {
+                let caller = caller::attest(&self.broker.workload, extensions, now.wall).map_err(refuse)?;
+                Viewer::Workload(caller.id)
+            }
+        };
+        if token.is_empty() {
+            return Ok(at_the_door);
+        }
+        let facts = self.broker.subjects.verify(token, now).map_err(refuse)?;
+        let person = facts.principal.as_str().parse();
+        person.map(Viewer::Person).map_err(|_| refuse(Denial::new(Reason::NotAnApprover).by("a person", "the broker")))
+    }
+
+    fn to_wire(&self, shown: &Shown) -> wire::Approval {
+        to_wire(shown, self.broker.clock.now().wall)
+    }
+}
+
+#[async_trait]
+impl ApprovalService for Services {
+    type WatchApprovalStream = Pin<Box<dyn Stream<Item = Result<wire::Approval, Status>> + Send>>;
+
+    async fn list_approvals(
+        &self,
+        request: Request<ListApprovalsRequest>,
+    ) -> Result<Response<ListApprovalsResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let shown = self.broker.approvals(&message, &viewer).await?;
+        Ok(Response::new(ListApprovalsResponse { approvals: shown.iter().map(|s| self.to_wire(s)).collect() }))
+    }
+
+    async fn watch_approval(
+        &self,
+        request: Request<WatchApprovalRequest>,
+    ) -> Result<Response<Self::WatchApprovalStream>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let mut v = Violations::default();
+        let id: Option<ApprovalId> = v.parse("approval_id", &message.approval_id);
+        let id = id.ok_or_else(|| status::invalid(&v))?;
+        let place = self.streams.clone().try_acquire_owned();
+        let _place = place.map_err(|_| status::to_status(&Denial::new(Reason::Overloaded)))?;
+        // Listening begins before the first look, so that no change falls between the two.
+        let news = self.broker.approval_news.subscribe();
+        let watch = Watch { services: self.clone(), viewer, id, news, last: None, _place };
+        Ok(Response::new(Box::pin(stream::unfold(Some(watch), Watch::step))))
+    }
+
+    async fn approve(&self, request: Request<ApproveRequest>) -> Result<Response<wire::Approval>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let shown = self.broker.approve(message, &viewer).await?;
+        Ok(Response::new(self.to_wire(&shown)))
+    }
+
+    async fn refuse(&self, request: Request<RefuseRequest>) -> Result<Response<wire::Approval>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let shown = self.broker.refuse_approval(message, &viewer).await?;
+        Ok(Response::new(self.to_wire(&shown)))
+    }
+
+    async fn appeal(&self, request: Request<AppealRequest>) -> Result<Response<wire::Approval>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let viewer = self.viewer(&extensions, "")?;
+        let shown = self.broker.appeal(message, &viewer).await?;
+        Ok(Response::new(self.to_wire(&shown)))
+    }
+}
+
+/// Somebody who follows one request.
+struct Watch {
+    services: Services,
+    viewer: Viewer,
+    id: ApprovalId,
+    news: broadcast::Receiver<ApprovalId>,
+    /// The state and the number of votes as they were told last.
+    last: Option<(String, usize)>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Watch {
+    /// Waits for the next change. Ends after the state from which there is no way on.
+    async fn step(watch: Option<Self>) -> Option<(Result<wire::Approval, Status>, Option<Self>)> {
+        let mut watch = watch?;
+        loop {
+            let now = watch.services.broker.clock.now().wall;
+            let shown = match watch.services.broker.shown(watch.id, &watch.viewer, now).await {
+                Ok(shown) => to_wire(&shown, now),
+                Err(denial) => return Some((Err(status::to_status(&denial)), None)),
+            };
+            let state = (shown.state.clone(), shown.votes.len());
+            if watch.last.as_ref() != Some(&state) {
+                let is_over = !matches!(shown.state.as_str(), "pending" | "approved");
+                watch.last = Some(state);
+                return Some((Ok(shown), (!is_over).then_some(watch)));
+            }
+            watch.wait().await?;
+        }
+    }
+
+    /// Waits until there may be something new; `None` when the broker stops.
+    async fn wait(&mut self) -> Option<()> {
+        let changed = async {
+            // Having missed some is a reason to look as well.
+            while let Ok(id) = self.news.recv().await {
+                if id == self.id {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(LOOK, changed) => Some(()),
+            () = self.services.shutdown.cancelled() => None,
+        }
+    }
+}
+
+fn to_wire(shown: &Shown, now: Timestamp) -> wire::Approval {
+    let Shown { approval, session, history: [asked, approved, refused] } = shown;
+    let Approval { wanted, .. } = approval;
+    let lineage = &session.lineage;
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    wire::Approval {
+        approval_id: approval.id.to_string(),
+        state: approval.state.word(approval.expires_at, now).to_owned(),
+        session_id: session.id.to_string(),
+        agent: session.agent.to_string(),
+        agent_version: session.version.to_string(),
+        owner: session.owner.to_string(),
+        peer: wanted.peer.to_string(),
+        intent: session.intent.to_string(),
+        origin: lineage.root.to_string(),
+        subject: lineage.subject().map(|subject| subject.name.to_string()).unwrap_or_default(),
+        actors: lineage.actors.iter().map(ToString::to_string).collect(),
+        scope: Some(convert::to_scope(&wanted.audience, &wanted.grants)),
+        ttl_s: small(wanted.ttl.as_secs()),
+        task: wanted.task.as_ref().map(ToString::to_string).unwrap_or_default(),
+        risk: approval.risk.clone(),
+        because: approval.because.clone(),
+        needed: approval.needs.iter().map(|need| needed(approval, need)).collect(),
+        votes: approval.votes.iter().map(vote).collect(),
+        asked_at: approval.asked_at.as_unix_s(),
+        expires_at: approval.expires_at.as_unix_s(),
+        appeal_of: approval.appeal.as_ref().map(|(id, _)| id.to_string()).unwrap_or_default(),
+        appeal_why: approval.appeal.as_ref().map(|(_, why)| why.to_string()).unwrap_or_default(),
+        history: Some(wire::History { asked: small(*asked), approved: small(*approved), refused: small(*refused) }),
+        token_id: match &approval.state {
+            crate::approval::State::Redeemed { token } => token.clone(),
+            _ => String::new(),
+        },
+    }
+}
+
+fn needed(approval: &Approval, need: &crate::approval::Need) -> wire::Needed {
+    wire::Needed { group: need.group.clone(), count: need.count, approved: approval.agreed(&need.group) }
+}
+
+fn vote(vote: &crate::approval::Vote) -> wire::Vote {
+    let (approved, grants, ttl) = match &vote.said {
+        Said::Yes { grants, ttl } => (true, convert::to_grants(grants), ttl.as_secs()),
+        Said::No => (false, Vec::new(), 0),
+    };
+    wire::Vote {
+        approver: vote.approver.clone(),
+        groups: vote.groups.clone(),
+        approved,
+        grants,
+        ttl_s: u32::try_from(ttl).unwrap_or(u32::MAX),
+        why: vote.why.as_ref().map(ToString::to_string).unwrap_or_default(),
+        at: vote.at.as_unix_s(),
+    }
+}
