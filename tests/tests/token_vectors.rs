@@ -75,9 +75,15 @@ fn every_reason_that_a_token_can_be_refused_for_has_a_vector() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// What a stock verifier cannot know: it has no feed, remembers nothing, and does not read `issued_at`.
-const OUTSIDE_DATALOG: [Reason; 5] =
-    [Reason::KeyUnknown, Reason::TokenRevoked, Reason::TokenNotYetValid, Reason::NonceReplayed, Reason::AskMalformed];
+/// What a stock verifier cannot know: it has no feed, remembers nothing, and reads neither `issued_at` nor `environment`.
+const OUTSIDE_DATALOG: [Reason; 6] = [
+    Reason::KeyUnknown,
+    Reason::TokenRevoked,
+    Reason::TokenNotYetValid,
+    Reason::EnvironmentMismatch,
+    Reason::NonceReplayed,
+    Reason::AskMalformed,
+];
 
 #[test]
 fn a_stock_verifier_gives_the_same_answers_as_far_as_datalog_goes() {
