@@ -16,8 +16,8 @@ use crumb_sdk::{
     call::ToolAnswer,
 };
 use crumb_token::{
-    AgentName, ApprovalId, Audience, Claims, Clock, Denial, Grant, Grants, KeyId, Now, Origin, Reason, SessionId, SpiffeId, TaskId,
-    Timestamp, TokenId, TokenText, ToolName, mint::mint,
+    AgentName, ApprovalId, Audience, Claims, Clock, Denial, Grant, Grants, KeyId, Now, Origin, Reason, SessionId,
+    SpiffeId, TaskId, Timestamp, TokenId, TokenText, ToolName, mint::mint,
 };
 use futures::future::BoxFuture;
 use std::{

@@ -86,7 +86,8 @@ mod tests {
     #[test]
     fn one_caller_cannot_take_every_turn() {
         let count = InFlight::new(REQUESTS);
-        let turns: Vec<_> = (0..REQUESTS.per_caller).map(|_| count.enter(&caller(1)).expect("below the limit")).collect();
+        let turns: Vec<_> =
+            (0..REQUESTS.per_caller).map(|_| count.enter(&caller(1)).expect("below the limit")).collect();
         assert_eq!(count.enter(&caller(1)).expect_err("at the limit").reason, Reason::Overloaded);
         assert!(count.enter(&caller(2)).is_ok());
         drop(turns);

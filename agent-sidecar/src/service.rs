@@ -20,9 +20,7 @@ use crumb_proto::{
 };
 use crumb_sdk::broker::approval::awaited;
 use crumb_token::{Ask, Denial, Reason};
-use message::{
-    read, read_ask, read_beginning, read_delegating, read_digest, read_opening, read_wait, to_description,
-};
+use message::{read, read_ask, read_beginning, read_delegating, read_digest, read_opening, read_wait, to_description};
 use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 use tonic::{Request, Response, Status};
 

@@ -23,7 +23,8 @@ use crumb_sdk::{
     call::ToolAnswer,
 };
 use crumb_token::{
-    AgentName, ApprovalId, Ask, Audience, Clock, Denial, Grants, Intent, Origin, Reason, SessionId, SpiffeId, TaskId, Timestamp,
+    AgentName, ApprovalId, Ask, Audience, Clock, Denial, Grants, Intent, Origin, Reason, SessionId, SpiffeId, TaskId,
+    Timestamp,
 };
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};

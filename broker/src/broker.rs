@@ -14,7 +14,9 @@ mod decisions;
 mod delegation;
 mod endings;
 mod issuance;
+mod leases;
 mod manifests;
+mod reviews;
 mod sessions;
 
 pub use approvals::{Shown, Viewer};
@@ -29,12 +31,15 @@ use crate::{
     answers::Answers,
     audit::{Kind, Record},
     caller::{self, Caller},
+    drift::Rules,
     feed::Feed,
     keys::Keys,
+    leases::Leases,
     pace::Paces,
     registry::Registry,
     stops::Stops,
     store::{Request, RequestKey, Seen, Store, Written},
+    strangers::Strangers,
     subjects::Subjects,
 };
 use arc_swap::ArcSwap;
@@ -64,6 +69,10 @@ pub struct Broker {
     pub(crate) paces: Paces,
     /// Told of each request for approval that changes.
     pub(crate) approval_news: broadcast::Sender<ApprovalId>,
+    /// Whose deployments are there.
+    pub(crate) leases: Leases,
+    /// Who asked for agents that nobody registered.
+    pub(crate) strangers: Strangers,
     /// What operators have stopped.
     pub(crate) stops: ArcSwap<Stops>,
     pub(crate) store: Arc<dyn Store>,
@@ -75,6 +84,8 @@ pub struct Broker {
     pub(crate) in_flight: Semaphore,
     /// How many sessions one agent may have open.
     pub(crate) sessions_max: u32,
+    /// When a session behaves unlike its kind.
+    pub(crate) drift: Rules,
 }
 
 impl fmt::Debug for Broker {
@@ -201,6 +212,11 @@ impl Broker {
             Stop::Malformed(violations) => (violations.to_denial(), Refused::Malformed(violations)),
         };
         record.refuse(&denial);
+        if denial.reason == Reason::AgentUnknown
+            && let Ok(peer) = record.peer.parse()
+        {
+            self.strangers.note(&peer, &record.agent, self.clock.now().wall);
+        }
         let answer = request.filter(|_| is_final(&denial)).map(|request| (request, denial));
         match self.store.refuse(answer, record).await {
             Ok(Written::Seen(seen)) => Refused::Denied(earlier_denial(seen)),
@@ -212,7 +228,7 @@ impl Broker {
 
 /// Says whether the same request will be told the same for ever. What may be gone a moment later is asked anew.
 fn is_final(denial: &Denial) -> bool {
-    let may_change = matches!(denial.reason, Reason::RequestConflict | Reason::ApprovalNeeded | Reason::Stopped);
+    let may_change = matches!(denial.reason, Reason::RequestConflict | Reason::ApprovalNeeded | Reason::Stopped | Reason::SessionHalted);
     !may_change && matches!(denial.reason.class(), Class::Denied | Class::Invalid)
 }
 

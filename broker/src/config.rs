@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, one struct, strict defaults. The only place that looks at the environment, through the
 //! identity room, when the file names no Workload API.
 
+use crate::drift::Rules;
 use crumb_identity::{Endpoint, InvalidEndpoint};
 use crumb_attestors::subject_token::Issuer;
 use crumb_token::Environment;
@@ -116,6 +117,8 @@ struct RawConfig {
     subject_issuers: Vec<Issuer>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    drift: Rules,
 }
 
 fn default_environment() -> String {
@@ -156,6 +159,8 @@ pub struct Config {
     pub subject_issuers: Vec<Issuer>,
     /// How much the broker takes.
     pub limits: Limits,
+    /// When a session behaves unlike its kind, and what follows.
+    pub drift: Rules,
 }
 
 impl Config {
@@ -189,6 +194,9 @@ impl TryFrom<RawConfig> for Config {
         within("limits.sessions_per_agent", limits.sessions_per_agent.into(), 1, 1000)?;
         within("key_rotation_s", raw.key_rotation_s, 12, 24 * 3600)?;
         within("identity_wait_s", raw.identity_wait_s, 1, 3600)?;
+        for (field, value, min, max) in raw.drift.ranges() {
+            within(field, value, min, max)?;
+        }
         absolute("admin_socket", &raw.admin_socket)?;
         absolute("data_dir", &raw.data_dir)?;
         if let Some(directory) = &raw.registry_dir {
@@ -210,6 +218,7 @@ impl TryFrom<RawConfig> for Config {
             environment: raw.environment.parse().map_err(|_| InvalidConfig::Environment)?,
             subject_issuers: raw.subject_issuers,
             limits: raw.limits,
+            drift: raw.drift,
         })
     }
 }
@@ -225,6 +234,7 @@ fn absolute(field: &'static str, path: &Path) -> Result<(), InvalidConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drift::Action;
 
     const LEAST: &str = r#"
         listen = "127.0.0.1:0"
@@ -240,6 +250,14 @@ mod tests {
         assert_eq!(config.limits, Limits { in_flight: 1024, watchers: 1000, sessions_per_agent: 1000 });
         assert_eq!(config.key_rotation, Duration::from_secs(3600));
         assert_eq!(config.identity_provider, Provider::Auto);
+        assert_eq!(config.drift, Rules::default());
+    }
+
+    #[test]
+    fn a_rule_of_drift_keeps_what_is_not_said() {
+        let config = Config::from_toml(&format!("{LEAST}\n[drift.denials_in_a_row]\nthreshold = 5")).expect("good");
+        assert_eq!((config.drift.denials_in_a_row.threshold, config.drift.denials_in_a_row.action), (5, Action::Halt));
+        assert_eq!(config.drift.new_tool, Rules::default().new_tool);
     }
 
     #[test]
@@ -252,6 +270,12 @@ mod tests {
             "[limits]\nin_flight = 0",
             "[limits]\nsessions_per_agent = 1001",
             "[limits]\nother = 1",
+            "[drift.denials_in_a_row]\nthreshold = 1",
+            "[drift.denials_in_a_row]\naction = \"stop\"",
+            "[drift.new_tool]\nthreshold = 0",
+            "[drift.calls_per_minute]\ntimes = 1",
+            "[drift.calls_per_minute]\nsessions = 0",
+            "[drift]\nmodel = 1",
         ] {
             assert!(Config::from_toml(&format!("{LEAST}\n{more}")).is_err(), "{more}");
         }

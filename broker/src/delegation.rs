@@ -12,6 +12,7 @@
 use crate::{
     caller::Caller,
     clamp,
+    drift::Review,
     process::LocalProcess,
     registry::{Agent, Registry},
     session::{self, Envelope, Lineage, Session},
@@ -76,6 +77,7 @@ pub fn decide(
         expires_at,
         closed_at: None,
         tokens: 0,
+        review: Review::default(),
     })
 }
 

@@ -7,6 +7,7 @@
 use crate::{
     caller::Caller,
     clamp::{self, TokenEnds},
+    drift,
     process::LocalProcess,
     registry::{Agent, Registry},
     rights,
@@ -74,7 +75,10 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<Claims, Denial> {
     if !session.is_open(now) {
         return Err(Denial::new(Reason::SessionClosed).asked(session.id).by("session", &session.agent));
     }
+    session.review.check_halt()?;
+    session.review.check_moment(now)?;
     rights::inside_envelope(&exchange.grants, session, audience)?;
+    drift::inside_contraction(&exchange.grants, server, session.review.contraction.as_ref())?;
     rights::inside_manifest(&exchange.grants, agent, audience)?;
     let holder = holder(exchange, caller, agent)?;
     let expires_at = end(inputs, session, agent)?;

@@ -9,6 +9,7 @@ use crate::{
     feed::{Feed, HEARTBEAT},
     grpc::{Door, Services, StreamLimits},
     keys::Keys,
+    leases::Leases,
     pace::Paces,
     registry::{
         Author, UnusableRegistry,
@@ -17,6 +18,7 @@ use crate::{
     rotation::{self, RotationError},
     serve,
     store::{OpenError, SqliteStore, Store, StoreError},
+    strangers::Strangers,
     subjects::{Subjects, UnusableIssuers},
 };
 use arc_swap::ArcSwap;
@@ -183,6 +185,7 @@ async fn assemble(
         return Err(StoreError::Unavailable.into());
     }
     let stops = ArcSwap::from_pointee(store.stops().await?);
+    let leases = Leases::new(store.leases().await?);
     let keys = Arc::new(Keys::new(config.key_rotation, beginning.keys.clone()));
     rotation::turn(&keys, store.as_ref(), now).await?;
     let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), Arc::clone(&clock)));
@@ -194,6 +197,8 @@ async fn assemble(
         subjects: Subjects::load(config.subject_issuers.clone())?,
         paces: Paces::default(),
         approval_news: broadcast::Sender::new(APPROVAL_NEWS_MAX),
+        leases,
+        strangers: Strangers::default(),
         stops,
         store,
         keys,
@@ -202,6 +207,7 @@ async fn assemble(
         answers: Answers::new(),
         in_flight: Semaphore::new(config.limits.in_flight),
         sessions_max: config.limits.sessions_per_agent,
+        drift: config.drift,
     };
     broker.end_tokens(&stopped, Author::DIRECTORY).await.map_err(|_| StoreError::Unavailable)?;
     Ok(broker)
@@ -236,6 +242,7 @@ async fn rotate(broker: Arc<Broker>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
+        broker.end_leases().await;
         match rotation::turn(&broker.keys, broker.store.as_ref(), broker.clock.now().wall).await {
             Ok(true) => broker.feed.announce_keys(),
             Ok(false) => {}

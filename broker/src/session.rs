@@ -5,6 +5,7 @@
 use crate::{
     caller::Caller,
     clamp,
+    drift::{self, Review},
     process::LocalProcess,
     registry::{Agent, Registry},
     rights,
@@ -52,6 +53,8 @@ pub struct Session {
     pub closed_at: Option<Timestamp>,
     /// How many tokens were issued in it.
     pub tokens: u64,
+    /// What is held against it, or against a session above, until somebody has looked at it.
+    pub review: Review,
 }
 
 /// Where a session comes from: what goes into every token of it and cannot be dropped on the way.
@@ -204,6 +207,7 @@ pub fn open(
         expires_at,
         closed_at: None,
         tokens: 0,
+        review: Review::default(),
     })
 }
 
@@ -214,6 +218,7 @@ pub(crate) fn check_envelope(
     parent: Option<&Session>,
     registry: &Registry,
 ) -> Result<(), Denial> {
+    parent.map_or(Ok(()), |parent| parent.review.check_halt())?;
     for (audience, wanted) in envelope {
         let server = registry.tool_server(audience).ok_or_else(|| {
             Denial::new(Reason::ToolServerUnknown).asked(audience).by("registry", "the registry's owner")
@@ -221,6 +226,7 @@ pub(crate) fn check_envelope(
         rights::known_to(wanted, server)?;
         if let Some(parent) = parent {
             rights::inside_envelope(wanted, parent, audience)?;
+            drift::inside_contraction(wanted, server, parent.review.contraction.as_ref())?;
         }
         rights::inside_manifest(wanted, agent, audience)?;
     }
@@ -257,7 +263,7 @@ pub fn speaking_for<'r>(
 ///
 /// # Errors
 ///
-/// `agent_unknown`, `agent_expired` or `agent_not_spoken_for`.
+/// `agent_unknown`, `agent_not_spoken_for`, or why the agent gets no tokens at all, such as `agent_retired`.
 pub fn registered<'r>(
     name: &AgentName,
     caller: &Caller,

@@ -20,13 +20,14 @@ pub use sqlite::{OpenError, SqliteStore};
 use crate::{
     approval::{Approval, Vote},
     audit::Record,
+    drift::{Event, Rules},
     registry::{Edits, Shelf},
     session::Session,
     stops::{Scope, Stop, Stops},
 };
-use crumb_token::{AgentName, ApprovalId, Denial, KeyId, Owner, Reason, RequestId, SessionId, SpiffeId, Timestamp, revocation::Target};
+use crumb_token::{AgentName, ApprovalId, Clock, Denial, KeyId, Owner, Reason, RequestId, SessionId, SpiffeId, Timestamp, revocation::Target};
 use futures::future::BoxFuture;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The longest wait for an answer of the store. With it a request is refused within a second when the disk hangs.
@@ -103,7 +104,7 @@ pub enum Written {
     Seen(Seen),
     /// The session was closed in the meantime.
     SessionClosed,
-    /// The approval was used or has ended in the meantime.
+    /// The approval was used or has ended in the meantime, or the session was halted, contracted or resumed.
     NotApproved(Denial),
     /// The agent has as many sessions open as it may.
     TooManySessions,
@@ -120,10 +121,42 @@ pub struct Issuance {
     pub token: String,
     /// In which session.
     pub session: SessionId,
+    /// How many times what is held against the session had changed when it was decided.
+    pub changes: u64,
     /// The approval that it takes.
     pub redeems: Option<ApprovalId>,
     /// What goes into the trail.
     pub record: Record,
+}
+
+/// A decision that a tool server reported.
+#[derive(Debug, Clone)]
+pub struct Reported {
+    /// What goes into the trail.
+    pub record: Record,
+    /// SHA-256 of what was reported.
+    pub digest: [u8; 32],
+    /// What it counts for drift, when it does.
+    pub event: Option<Event>,
+}
+
+/// What events are judged with, in the transaction that counts them.
+#[derive(Clone)]
+pub struct Watch {
+    /// The rules of drift.
+    pub rules: Rules,
+    /// Read in the transaction.
+    pub clock: Arc<dyn Clock>,
+    /// How many revocations may be in force.
+    pub live_max: u32,
+    /// Which manifests are in force.
+    pub registry_version: String,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("rules", &self.rules).finish_non_exhaustive()
+    }
 }
 
 /// One revocation.
@@ -275,6 +308,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Revokes, closes the sessions that end with it, and writes the record.
     fn revoke(&self, ending: Ending, record: Record, committed: OnRevoked) -> Pending<'_, Ended>;
 
+    /// Returns until when each deployment counts as there.
+    fn leases(&self) -> Pending<'_, Vec<(AgentName, Timestamp)>>;
+
+    /// Writes a renewed lease.
+    fn renew_lease(&self, agent: AgentName, until: Timestamp) -> Pending<'_, ()>;
+
     /// Returns everything that is stopped.
     fn stops(&self) -> Pending<'_, Stops>;
 
@@ -285,8 +324,18 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written>;
 
     /// Writes decisions, each once by its id and digest. `false` when an id already stands for something else; then none
-    /// of them was written.
-    fn append(&self, records: Vec<(Record, [u8; 32])>) -> Pending<'_, bool>;
+    /// of them was written. What counts for drift is counted, and acted upon, with them.
+    fn append(&self, reported: Vec<Reported>, watch: Watch, committed: OnRevoked) -> Pending<'_, bool>;
+
+    /// Counts something for drift that no tool server reported, and acts upon it.
+    fn observe(&self, event: Event, watch: Watch, committed: OnRevoked) -> Pending<'_, ()>;
+
+    /// Frees a session that is halted or contracted itself, and writes the record. `false`, and nothing written, when it is
+    /// neither.
+    fn resume(&self, session: SessionId, record: Record) -> Pending<'_, bool>;
+
+    /// Returns the open sessions that are halted or contracted themselves.
+    fn held(&self, now: Timestamp) -> Pending<'_, Vec<Session>>;
 
     /// Writes a public key and numbers it.
     fn add_key(&self, public: [u8; 32], not_before: Timestamp, not_after: Timestamp) -> Pending<'_, KeyId>;

@@ -93,7 +93,16 @@ pub(crate) fn unreachable_broker(socket: &Path, why: &str) -> Failure {
 
 /// One line for people: when, what, the verdict, and who did it for whom.
 fn line(r: &wire::AuditRecord) -> String {
-    let by = [("agent", &r.agent), ("owner", &r.owner), ("origin", &r.origin), ("session", &r.session_id)];
+    let (through, inside) = (r.actors.join(","), r.ancestors.join(","));
+    let by = [
+        ("agent", &r.agent),
+        ("owner", &r.owner),
+        ("for", &r.subject),
+        ("through", &through),
+        ("origin", &r.origin),
+        ("session", &r.session_id),
+        ("inside", &inside),
+    ];
     let by = by.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!(" {k}={v}")).collect::<String>();
     let intent = if r.intent.is_empty() { String::new() } else { format!(" intent={:?}", r.intent) };
     format!("{}{}", short_line(r), dim(&format!("{by}{intent}")))
@@ -112,7 +121,8 @@ pub(crate) fn short_line(r: &wire::AuditRecord) -> String {
     };
     let outcome = if r.outcome_status == 0 { String::new() } else { format!(" → {}", r.outcome_status) };
     let peer = if r.peer.is_empty() { String::new() } else { dim(&format!(" by {}", r.peer)) };
-    format!("{:>5} {time} {:<13} {decision} {asked}{outcome}{peer}", r.number, r.kind)
+    let detail = if r.detail.is_empty() { String::new() } else { format!(" {}", r.detail) };
+    format!("{:>5} {time} {:<16} {decision} {asked}{detail}{outcome}{peer}", r.number, r.kind)
 }
 
 /// The whole record, for programs.
@@ -134,9 +144,51 @@ pub(crate) fn to_json(r: &wire::AuditRecord) -> Value {
             "pid": p.pid, "uid": p.uid, "gid": p.gid, "exe": p.exe, "exe_sha256": hex(&p.exe_sha256),
         })),
         "outcome_status": r.outcome_status, "duration_us": r.duration_us,
+        "subject": r.subject, "actors": r.actors, "ancestors": r.ancestors, "detail": r.detail,
+        "registry_version": r.registry_version, "policy_version": r.policy_version,
     })
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> wire::AuditRecord {
+        wire::AuditRecord {
+            kind: "approval".into(),
+            allowed: true,
+            subject: "bob@acme.example (verified)".into(),
+            actors: vec!["spiffe://td/agent/lead".into()],
+            ancestors: vec!["ses_1".into()],
+            detail: "approved apr_1".into(),
+            registry_version: "r1".into(),
+            policy_version: "files@abc".into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn tells_on_whose_behalf_through_whom_and_what_was_done() {
+        let line = line(&record());
+        for part in
+            ["for=bob@acme.example (verified)", "through=spiffe://td/agent/lead", "inside=ses_1", "approved apr_1"]
+        {
+            assert!(line.contains(part), "{part:?} is missing: {line}");
+        }
+    }
+
+    #[test]
+    fn tells_programs_all_of_it() {
+        let value = to_json(&record());
+        assert_eq!((&value["registry_version"], &value["policy_version"]), (&"r1".into(), &"files@abc".into()));
+        assert_eq!((&value["actors"][0], &value["ancestors"][0]), (&"spiffe://td/agent/lead".into(), &"ses_1".into()));
+        assert_eq!(
+            (&value["detail"], &value["subject"]),
+            (&"approved apr_1".into(), &"bob@acme.example (verified)".into())
+        );
+    }
 }

@@ -4,14 +4,20 @@ use crate::{
     exit::{Exit, Failure},
     output::{self, Format},
     scope::{SidecarArg, audience},
+    span::{in_words, span},
 };
-use crumb_sdk::sidecar::{BeginTask, Call, Presenter, SidecarClient, Task};
+use crumb_sdk::{
+    CallFailed,
+    broker::approval::awaited,
+    sidecar::{BeginTask, Call, Presenter, SidecarClient, Task, WAIT_MAX},
+};
 use crumb_token::{Audience, Grant, Grants, Operation, Resource, ResourcePattern, SessionId, ToolName};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  crumb call --session ses_0198… files read_file read file:///docs/readme.md\n  crumb call --session ses_0198… files search_docs read docs:index --args '{\"query\": \"crumb\"}'"
+    after_help = "Examples:\n  crumb call --session ses_0198… files read_file read file:///docs/readme.md\n  crumb call --session ses_0198… files search_docs read docs:index --args '{\"query\": \"crumb\"}'\n  crumb call --session ses_0198… --wait 90s files delete_file delete file:///docs/old.md"
 )]
 pub(crate) struct CallArgs {
     #[command(flatten)]
@@ -38,6 +44,14 @@ pub(crate) struct What {
     pub(crate) operation: Operation,
     /// What it does it to.
     pub(crate) resource: Resource,
+    /// Wait so long for an approval when one is needed, at most 5m.
+    #[arg(long, value_parser = wait)]
+    wait: Option<Duration>,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let wait = span(text)?;
+    if wait > WAIT_MAX { Err(format!("is at most {}", in_words(WAIT_MAX))) } else { Ok(wait) }
 }
 
 impl What {
@@ -56,7 +70,19 @@ impl What {
             ttl: None,
             presenter,
         };
-        Ok(sidecar.begin_task(&begin).await.map_err(|e| e.to_denial())?)
+        let failed = match sidecar.begin_task(&begin).await {
+            Ok(task) => return Ok(task),
+            Err(failed) => failed,
+        };
+        match (self.wait, awaits_people(&failed)) {
+            (Some(wait), true) => {
+                let denial = failed.to_denial();
+                output::note(format!("waiting {} for an approval of {}", in_words(wait), denial.asked));
+                output::next(&denial.next);
+                Ok(sidecar.begin_task_waiting(&begin, wait).await.map_err(|e| e.to_denial())?)
+            }
+            _ => Err(failed.to_denial().into()),
+        }
     }
 }
 
@@ -89,6 +115,10 @@ pub(crate) async fn run(args: CallArgs, format: Format) -> Result<(), Failure> {
     Err(Failure::new(Exit::Unexpected, format!("the tool answered {}", answer.status), "see the tool server's log"))
 }
 
+fn awaits_people(failed: &CallFailed) -> bool {
+    matches!(failed, CallFailed::Denied(denial) if awaited(denial).is_some())
+}
+
 fn arguments(args: &CallArgs) -> Result<Vec<u8>, Failure> {
     if let Some(text) = &args.args {
         serde_json::from_str::<Value>(text).map_err(|e| Failure::usage(format!("--args is not JSON: {e}")))?;
@@ -97,4 +127,24 @@ fn arguments(args: &CallArgs) -> Result<Vec<u8>, Failure> {
     let path = args.what.resource.as_str().strip_prefix("file:///");
     let value = path.map_or_else(|| json!({}), |path| json!({"path": path}));
     Ok(value.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crumb_token::{Denial, Reason};
+
+    #[test]
+    fn waits_no_longer_than_the_sidecar_does() {
+        assert_eq!(wait("5m"), Ok(WAIT_MAX));
+        assert!(wait("301").is_err() && wait("0").is_err());
+    }
+
+    #[test]
+    fn waits_for_people_and_for_nothing_else() {
+        let denied =
+            |reason| CallFailed::Denied(Box::new(Denial::new(reason).asked("apr_01983f00000070008000000000000001")));
+        assert!(awaits_people(&denied(Reason::ApprovalNeeded)));
+        assert!(!awaits_people(&denied(Reason::ApprovalDenied)));
+    }
 }

@@ -9,6 +9,7 @@ pub(crate) enum Exit {
     Unexpected = 1,
     Usage = 2,
     Denied = 3,
+    ApprovalPending = 4,
     NoIdentity = 5,
     Unreachable = 6,
     CheckFailed = 7,
@@ -39,6 +40,7 @@ impl From<Denial> for Failure {
         let exit = match (denial.reason, denial.reason.class()) {
             (Reason::NoIdentity | Reason::SvidInvalid | Reason::SvidExpired, _) => Exit::NoIdentity,
             (Reason::RegistryConflict, _) => Exit::Conflict,
+            (Reason::ApprovalNeeded, _) => Exit::ApprovalPending,
             (_, Class::Unavailable) => Exit::Unreachable,
             (_, Class::Invalid) => Exit::Usage,
             _ => Exit::Denied,
@@ -73,6 +75,8 @@ mod tests {
         let exit = |reason: Reason| Failure::from(Denial::new(reason)).exit;
         assert_eq!(exit(Reason::OutsideEnvelope), Exit::Denied);
         assert_eq!(exit(Reason::TokenExpired), Exit::Denied);
+        assert_eq!(exit(Reason::ApprovalNeeded), Exit::ApprovalPending);
+        assert_eq!(exit(Reason::ApprovalDenied), Exit::Denied);
         assert_eq!(exit(Reason::NoIdentity), Exit::NoIdentity);
         assert_eq!(exit(Reason::BrokerUnreachable), Exit::Unreachable);
         assert_eq!(exit(Reason::RequestInvalid), Exit::Usage);

@@ -6,17 +6,19 @@ use crate::{
     output::{self, Form, dim, verdict},
 };
 use crumb_broker::registry::Kind;
-use crumb_proto::wire;
+use crumb_proto::wire::{self, registry_service_client::RegistryServiceClient};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
+use tonic::transport::Channel;
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  crumb get agents\n  crumb get agents research-bot -o yaml > research-bot.yaml\n  crumb get tools -o json | jq -r .name\n\nA manifest that was got carries its version, so that applying it notices what others changed meanwhile."
 )]
 pub(crate) struct GetArgs {
-    /// agents, tools, personas, bundles, policies, groups, directories, or all.
+    /// agents, tools, personas, bundles, policies, groups, directories, or all; unknown for workloads that asked for agents
+    /// that nobody registered.
     #[arg(value_parser = kinds)]
     kind: Which,
     /// One of them.
@@ -30,12 +32,14 @@ pub(crate) struct GetArgs {
 enum Which {
     All,
     One(Kind),
+    Unknown,
 }
 
 /// Reads a kind in the plural, the singular, or as manifests write it.
 fn kinds(text: &str) -> Result<Which, String> {
     let kind = match text.to_ascii_lowercase().as_str() {
         "all" => return Ok(Which::All),
+        "unknown" => return Ok(Which::Unknown),
         "agent" | "agents" => Kind::Agent,
         "tool" | "tools" | "toolserver" | "toolservers" | "tool-server" | "tool-servers" => Kind::ToolServer,
         "persona" | "personas" => Kind::Persona,
@@ -45,7 +49,7 @@ fn kinds(text: &str) -> Result<Which, String> {
             Kind::ApprovalRule
         }
         "directory" | "directories" => Kind::Directory,
-        _ => return Err("is one of agents, tools, personas, bundles, policies, groups, directories and all".to_owned()),
+        _ => return Err("is one of agents, tools, personas, bundles, policies, groups, directories, all and unknown".to_owned()),
     };
     Ok(Which::One(kind))
 }
@@ -53,6 +57,7 @@ fn kinds(text: &str) -> Result<Which, String> {
 pub(crate) async fn run(args: GetArgs, form: Form) -> Result<(), Failure> {
     let mut client = args.admin.registry().await?;
     let kind = match args.kind {
+        Which::Unknown => return unknown(&mut client, &args, form).await,
         Which::All => String::new(),
         Which::One(kind) => kind.to_string(),
     };
@@ -81,6 +86,27 @@ pub(crate) async fn run(args: GetArgs, form: Form) -> Result<(), Failure> {
         }
     }
     hint(&args, &manifests, &agents);
+    Ok(())
+}
+
+/// Lists who came by without being registered.
+async fn unknown(client: &mut RegistryServiceClient<Channel>, args: &GetArgs, form: Form) -> Result<(), Failure> {
+    let answer = client.list_unknown(wire::ListUnknownRequest {}).await;
+    let unknown = answer.map_err(|status| args.admin.failed(&status))?.into_inner().unknown;
+    if form == Form::Text {
+        let row = |u: &wire::UnknownAgent| vec![u.peer.clone(), u.agent.clone(), u.times.to_string()];
+        table(&["WORKLOAD", "ASKED FOR", "TIMES"], &unknown.iter().map(row).collect::<Vec<_>>());
+    } else {
+        unknown.iter().for_each(|u| {
+            output::json(&json!({
+                "peer": u.peer, "agent": u.agent, "first_seen": u.first_seen, "last_seen": u.last_seen, "times": u.times,
+            }));
+        });
+    }
+    match unknown.first() {
+        Some(first) => output::next(format!("register `{}` with an owner, or find out who runs {}", first.agent, first.peer)),
+        None => output::note(dim("nobody asked for an agent that is not registered")),
+    }
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 //!
 //! A library as well as a program, so that the benchmarks run the same development stack as `crumb dev`.
 
+mod admin;
 mod apply;
+mod approve;
+mod approver;
 mod audit;
 mod bench;
 mod call;
@@ -15,9 +18,13 @@ mod get;
 mod output;
 pub mod places;
 mod policy;
+mod requests;
+mod revoke;
 mod scope;
+mod secret_file;
 mod serve;
 mod session;
+mod span;
 pub mod stack;
 mod token;
 
@@ -34,6 +41,9 @@ Examples:
   crumb session open --agent research-bot --intent 'read the docs' --origin user:bob@acme.example \\
       --allow 'files read_file read file:///docs/*'
   crumb call --session ses_… files read_file read file:///docs/readme.md
+  crumb requests --state pending
+  crumb approve apr_… --token-file ~/.crumb/id-token
+  crumb revoke session ses_… --why 'it went astray'
   crumb audit tail --follow
   crumb apply -f registry/ --dry-run --diff
 
@@ -57,12 +67,24 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run everything on this machine's loopback, for development.
     Dev(dev::DevArgs),
-    /// Open and close sessions.
+    /// Open, delegate, take over, describe and close sessions.
     Session(session::SessionArgs),
     /// Call a tool through the sidecar, which attaches a call token.
     Call(call::CallArgs),
     /// Get a call token, for a program that makes its own calls.
     Token(token::TokenArgs),
+    /// List what waits for an approval, with everything that a decision needs.
+    Requests(requests::RequestsArgs),
+    /// Approve a request, or less than it asks.
+    Approve(approve::ApproveArgs),
+    /// Refuse a request.
+    Deny(approve::DenyArgs),
+    /// Ask again what was refused, with a reason.
+    Appeal(approve::AppealArgs),
+    /// End a token, a session, or all that somebody or something was given.
+    Revoke(revoke::RevokeArgs),
+    /// End what something was given, and stop what it would be given, until it is lifted.
+    KillSwitch(revoke::KillSwitchArgs),
     /// Read the trail.
     Audit(audit::AuditArgs),
     /// Check, test, explain and compare policy bundles, offline.
@@ -119,6 +141,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Session(args) => session::run(args, format()?).await,
         Command::Call(args) => call::run(args, format()?).await,
         Command::Token(args) => token::run(args, format()?).await,
+        Command::Requests(args) => requests::run(args, format()?).await,
+        Command::Approve(args) => approve::approve(args, format()?).await,
+        Command::Deny(args) => approve::deny(args, format()?).await,
+        Command::Appeal(args) => approve::appeal(args, format()?).await,
+        Command::Revoke(args) => revoke::run(args, format()?).await,
+        Command::KillSwitch(args) => revoke::kill_switch(args, format()?).await,
         Command::Audit(args) => audit::run(args, format()?).await,
         Command::Policy(args) => policy::run(args, format()?),
         Command::Apply(args) => apply::run(args, format()?).await,
@@ -128,5 +156,76 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => Err(bench::run(args)),
         Command::Serve(args) => serve::run(args).await,
         Command::Intruder(args) => demo::intrude(args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    const ID: &str = "apr_01983f00000070008000000000000001";
+    const SESSION: &str = "ses_01983f00000070008000000000000001";
+
+    fn parses(line: &str) -> bool {
+        Cli::try_parse_from(line.split(' ')).is_ok()
+    }
+
+    #[test]
+    fn the_commands_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_is_shown_has_examples() {
+        let command = Cli::command();
+        let (verbs, nouns): (Vec<_>, Vec<_>) =
+            command.get_subcommands().filter(|c| !c.is_hide_set()).partition(|c| c.get_subcommands().next().is_none());
+        let of_nouns = nouns.iter().flat_map(|noun| noun.get_subcommands());
+        for command in verbs.iter().copied().chain(of_nouns) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has no examples", command.get_name());
+        }
+    }
+
+    #[test]
+    fn takes_the_words_of_operators_and_approvers() {
+        for line in [
+            "crumb revoke session ses_1 --why x",
+            "crumb revoke everything --why x --dry-run -o json",
+            "crumb kill-switch tool files --why x --yes",
+            "crumb kill-switch --list",
+            "crumb kill-switch --lift agent bot --why x",
+            "crumb requests --watch --state pending",
+            &format!("crumb approve {ID} --ttl 5m --token-file -"),
+            &format!("crumb deny {ID} --why x --token-file f"),
+            &format!("crumb appeal {ID} --why x --broker b:1 --broker-id spiffe://td/broker"),
+            &format!("crumb session adopt {SESSION}"),
+            &format!("crumb session describe {SESSION}"),
+        ] {
+            assert!(parses(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn refuses_words_that_leave_something_open() {
+        for line in [
+            "crumb revoke session ses_1",
+            "crumb revoke robot x --why x",
+            "crumb revoke agent bot --why x --dry-run --yes",
+            "crumb kill-switch agent bot",
+            "crumb kill-switch --list agent bot",
+            "crumb kill-switch --lift agent bot --why x --yes",
+            "crumb approve",
+            "crumb approve apr_1",
+            &format!("crumb approve {ID} --ttl 0"),
+            &format!("crumb approve {ID} --broker b:1"),
+            &format!("crumb deny {ID} --token-file f"),
+            &format!("crumb appeal {ID}"),
+            "crumb requests --state forgotten",
+            &format!("crumb session delegate {SESSION} --to bot --intent x --allow y"),
+        ] {
+            assert!(!parses(line), "{line}");
+        }
     }
 }

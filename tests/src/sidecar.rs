@@ -6,11 +6,15 @@
 mod agent;
 mod broker;
 mod program;
+mod scene;
 mod stage;
 mod tool_server;
 
 pub use agent::{Agent, one_shot};
 pub use broker::StandInBroker;
 pub use program::{Launch, Sidecar, World};
-pub use stage::{AGENT_ID, AUDIENCE, BROKER_ID, PROGRAM, SIDECAR_ID, Stage, ask, begin, grants, id, opening, until};
+pub use scene::Scene;
+pub use stage::{
+    AGENT_ID, AUDIENCE, BROKER_ID, PROGRAM, SIDECAR_ID, Stage, ask, begin, delegate, grants, id, opening, until,
+};
 pub use tool_server::{Arrival, RecordingToolServer};

@@ -233,6 +233,9 @@ async fn what_was_applied_is_there_after_a_restart() {
     assert_eq!(get(&broker, "Agent", "swarm").await.version, 1);
     let client = broker.client(AGENT_PATH).await;
     assert_eq!(reason(client.open(opening()).await), "agent_quarantined");
+    let starts = of_kind(&broker.trail().await, "broker.start");
+    assert!(starts[0].detail.contains("6 created, 0 updated, 0 deleted"), "{:?}", starts[0].detail);
+    assert!(starts[1].detail.is_empty() && starts[1].asked.is_empty(), "the second start changed nothing");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Where a sidecar's tokens are not: in logs, in its environment, in its arguments, in what others can read of it.
 
-use crumb_sdk::sidecar::{Call, CallToken, Presenter};
+use crumb_sdk::{
+    broker::SubjectToken,
+    sidecar::{Call, CallToken, Presenter},
+};
 use crumb_tests::{
     sidecar::{Launch, Sidecar, Stage, ask, begin, one_shot, opening, until},
     skip::skipped,
@@ -15,6 +18,9 @@ use std::{
 /// A user that is not the test's own.
 const NOBODY: u32 = 65534;
 
+/// The token of a person, from another issuer.
+const PERSON: &str = "eyJhbGciOiJFZERTQSJ9.a-person-at-some-identity-provider.c2lnbmVkLWJ5LXRoZS1wcm92aWRlcg";
+
 /// A user's sidecar, closed to everybody else.
 fn closed(uid: Option<u32>) -> Launch {
     let config = "protect_process = true\nsocket_mode = \"0666\"\nallow_uids = [65534]".to_owned();
@@ -24,7 +30,9 @@ fn closed(uid: Option<u32>) -> Launch {
 /// Makes every kind of token come by, and returns their texts.
 async fn use_tokens(stage: &Stage, sidecar: &Sidecar) -> Vec<String> {
     let client = sidecar.client();
-    let session = client.open(&opening()).await.expect("the broker opens it").id;
+    let person = SubjectToken::from_presented(PERSON).expect("text");
+    let session = client.open_proven(&opening(), &person).await.expect("the broker opens it").id;
+    assert_eq!(stage.broker.opened()[0].subject_token, PERSON, "it is passed on");
     let by_agent = client.begin_task(&begin(session, "docs/*", Presenter::Agent)).await.expect("granted").id;
     let by_sidecar = client.begin_task(&begin(session, "docs/*", Presenter::Sidecar)).await.expect("granted").id;
     let ask = ask("docs/a.md");
@@ -48,6 +56,7 @@ async fn use_tokens(stage: &Stage, sidecar: &Sidecar) -> Vec<String> {
     let mut tokens: Vec<_> = stage.broker.minted().iter().map(|token| token.expose().to_owned()).collect();
     tokens.extend(stage.tools.arrivals().iter().map(|arrival| arrival.token.expose().to_owned()));
     tokens.push(call_token.expose().to_owned());
+    tokens.push(PERSON.to_owned());
     tokens
 }
 
@@ -63,7 +72,7 @@ async fn no_token_is_in_the_log_the_environment_or_the_arguments() {
     let Some(stage) = Stage::set("sidecar: canaries").await else { return };
     let sidecar = Launch { log: "trace", ..Launch::default() }.start(&stage).await.expect("it starts");
     let tokens = use_tokens(&stage, &sidecar).await;
-    assert!(tokens.len() >= 4, "every kind of token came by");
+    assert!(tokens.len() >= 5, "every kind of token came by");
     let log = sidecar.log();
     assert!(log.contains("a task token was fetched") && log.contains("a call token was made"), "it logs what it does");
     for (number, token) in tokens.iter().enumerate() {

@@ -33,6 +33,7 @@ fn session() -> Session {
         expires_at: NOW.plus(Duration::from_secs(7200)),
         closed_at: None,
         tokens: 0,
+        review: crate::drift::Review::default(),
     }
 }
 

@@ -18,6 +18,18 @@ pub enum Kind {
     /// A session was opened for another agent, inside one's own, or was not.
     #[serde(rename = "session.delegate")]
     SessionDelegate,
+    /// A session broke a rule of drift that only says so.
+    #[serde(rename = "session.note")]
+    SessionNote,
+    /// A session that behaved unlike its kind was contracted.
+    #[serde(rename = "session.contract")]
+    SessionContract,
+    /// A session that behaved unlike its kind was halted.
+    #[serde(rename = "session.halt")]
+    SessionHalt,
+    /// An operator let a session go on.
+    #[serde(rename = "session.resume")]
+    SessionResume,
     /// An operator revoked something.
     #[serde(rename = "revoke")]
     Revoke,
@@ -48,6 +60,10 @@ impl Kind {
             Self::SessionOpen => "session.open",
             Self::SessionClose => "session.close",
             Self::SessionDelegate => "session.delegate",
+            Self::SessionNote => "session.note",
+            Self::SessionContract => "session.contract",
+            Self::SessionHalt => "session.halt",
+            Self::SessionResume => "session.resume",
             Self::Revoke => "revoke",
             Self::Lift => "lift",
             Self::Approval => "approval",

@@ -60,7 +60,7 @@ impl Broker {
         *remembered = Some(request.clone());
         let (id, registry) = (SessionId::from_uuid(Uuid::now_v7()), self.registry());
         let session = delegation::decide(id, delegation, &caller, &registry, known.session.as_ref(), now)?;
-        self.check_stops(&registry, &session, None)?;
+        self.check_stops(&registry, &session, None, now)?;
         let mut allowed = record.clone();
         allowed.describe(&session);
         allowed.expires_at = session.expires_at.as_unix_s();

@@ -4,6 +4,7 @@ use super::{Asked, Broker, Refused, Stop, same_request};
 use crate::{
     audit::{Kind, Record},
     caller::Caller,
+    drift::Event,
     exchange::{self, Exchange, Inputs},
     keys::NotSigned,
     process::LocalProcess,
@@ -40,11 +41,15 @@ impl Broker {
             Asked { kind: Kind::Exchange, extensions, request_id: &wire.request_id, message: wire.encode_to_vec() };
         let mut record = self.record(&asked);
         note(&mut record, &wire);
-        let mut request = None;
+        let (mut request, mut event) = (None, None);
         let flow = async {
-            match self.try_exchange(&asked, &wire, &mut record, &mut request).await {
+            match self.try_exchange(&asked, &wire, &mut record, &mut request, &mut event).await {
                 Ok(issued) => Ok(issued),
-                Err(stop) => Err(self.stop(stop, record, request).await),
+                Err(stop) => {
+                    let refused = self.stop(stop, record, request).await;
+                    self.observe(event).await?;
+                    Err(refused)
+                }
             }
         };
         self.within_limit(flow).await
@@ -56,6 +61,7 @@ impl Broker {
         wire: &wire::ExchangeRequest,
         record: &mut Record,
         remembered: &mut Option<Request>,
+        event: &mut Option<Event>,
     ) -> Result<Issued, Stop> {
         let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
@@ -68,11 +74,17 @@ impl Broker {
         }
         *remembered = Some(request.clone());
         let session = session.as_ref();
-        if let Some(session) = session.filter(|s| s.belongs_to(&caller, exchange.process.as_ref())) {
+        // Nobody else's request is held against a session.
+        let own = session.filter(|s| s.belongs_to(&caller, exchange.process.as_ref()));
+        if let Some(session) = own {
             record.describe(session);
         }
         let decided = self.decide(&exchange, &caller, session, now);
-        let (claims, ruled) = decided.inspect_err(|_| self.count_denial(session, &exchange, now))?;
+        let (claims, ruled) = decided.inspect_err(|denial| {
+            self.count_denial(session, &exchange, now);
+            let registry = self.registry();
+            *event = own.and_then(|own| Event::of_exchange(denial.reason, &exchange.audience, own, &registry, now));
+        })?;
         record.policy_version.clone_from(&ruled.version);
         let (claims, redeems) = self.approved(&exchange, claims, session, ruled, record, now).await?;
         let mut allowed = record.clone();
@@ -83,6 +95,7 @@ impl Broker {
             claims: (&claims).into(),
             token: claims.token.to_string(),
             session: exchange.session,
+            changes: session.map_or(0, |session| session.review.changes),
             redeems,
             record: allowed,
         };
@@ -141,7 +154,7 @@ impl Broker {
         let (Some(session), Some(agent), Some(server)) = (session, agent, server) else {
             return Err(Denial::new(Reason::Unforeseen));
         };
-        self.check_stops(registry, session, Some(&claims.audience))?;
+        self.check_stops(registry, session, Some(&claims.audience), claims.issued_at)?;
         let lately = self.paces.lately(&claims.agent, &claims.audience, claims.issued_at);
         let environment = &self.environment;
         ruling::decide(registry, &Facts { exchange, session, agent, server, claims, environment, lately })
@@ -176,6 +189,13 @@ impl Broker {
         // What has ended in the meantime is not brought back.
         if !session.is_some_and(|s| s.is_open(now)) {
             return Err(Denial::new(Reason::SessionClosed).asked(claims.session).into());
+        }
+        let review = session.map(|session| session.review.clone()).unwrap_or_default();
+        review.check_halt()?;
+        if review.has_ended(claims.issued_at) {
+            let ended = Denial::new(Reason::LifetimeTooShort).asked(claims.token);
+            let ended = ended.by("the session's tokens until then are revoked", "the broker");
+            return Err(ended.next("make a new request id: the token of this one is over").into());
         }
         if claims.expires_at <= now {
             let ended = Denial::new(Reason::LifetimeTooShort).asked(claims.token);

@@ -115,16 +115,24 @@ impl Broker {
         record.detail = cut(&format!("revoke agent:{}: by their manifests they get no tokens", names.join(", agent:")));
         record.allow();
         let now = self.clock.now().wall;
-        let targets = stopped.iter().cloned().map(Target::Agent).collect();
+        self.end_agents(stopped, record, now).await.map_err(|denial| still_alive(denial, &names))
+    }
+
+    /// Ends what agents have now, and writes the record.
+    pub(super) async fn end_agents(
+        &self,
+        agents: &[AgentName],
+        record: Record,
+        now: Timestamp,
+    ) -> Result<(), Denial> {
+        let targets = agents.iter().cloned().map(Target::Agent).collect();
         let tokens_until = now.plus(clamp::TTL_MAX);
         let ending = Ending { targets, now, tokens_until, live_max: feed::REVOCATIONS_MAX, stop: None };
         let feed = Arc::clone(&self.feed);
         let committed = Box::new(move |revocations: &[_]| feed.revoke(revocations));
-        let ended = self.store.revoke(ending, record, committed).await;
-        match ended {
-            Ok(Ended::Revoked { .. }) => Ok(()),
-            Ok(Ended::TooManyRevocations) => Err(still_alive(Denial::new(Reason::Overloaded), &names)),
-            Err(error) => Err(still_alive(error.into(), &names)),
+        match self.store.revoke(ending, record, committed).await? {
+            Ended::Revoked { .. } => Ok(()),
+            Ended::TooManyRevocations => Err(Denial::new(Reason::Overloaded)),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     store::{Answer, Closed, Request, Seen, Written},
 };
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{AgentName, Audience, Denial, Origin, Reason, RequestId, SessionId, origin::Assurance};
+use crumb_token::{AgentName, Audience, Denial, Origin, Reason, RequestId, SessionId, Timestamp, origin::Assurance};
 use prost::Message as _;
 use std::{sync::Arc, time::Duration};
 use tonic::Extensions;
@@ -79,7 +79,7 @@ impl Broker {
         *remembered = Some(request.clone());
         let (id, registry) = (SessionId::from_uuid(Uuid::now_v7()), self.registry());
         let session = session::open(id, opening, &caller, &registry, known.session.as_ref(), now)?;
-        self.check_stops(&registry, &session, None)?;
+        self.check_stops(&registry, &session, None, now)?;
         let mut allowed = record.clone();
         allowed.describe(&session);
         allowed.expires_at = session.expires_at.as_unix_s();
@@ -131,18 +131,21 @@ impl Broker {
         }
     }
 
-    /// Refuses what an operator has stopped: the agent of a session, its owner, who is behind it, or the tool server.
+    /// Refuses what an operator has stopped (the agents of a session, their owners, who is behind it, the tool server), and
+    /// agents whose deployment is gone.
     pub(super) fn check_stops(
         &self,
         registry: &Registry,
         session: &Session,
         audience: Option<&Audience>,
+        now: Timestamp,
     ) -> Result<(), Denial> {
         let stops = self.stops();
         let subject = session.lineage.subject().map(|subject| subject.name);
         let agents = session.lineage.ancestors.iter().map(|above| &above.agent).chain([&session.agent]);
         for agent in agents.filter_map(|name| registry.agent(name)) {
             stops.check_agent(agent, subject.as_ref())?;
+            self.leases.check(agent, now)?;
         }
         audience.map_or(Ok(()), |audience| stops.check_tool_server(audience))
     }

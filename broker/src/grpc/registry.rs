@@ -12,7 +12,8 @@ use crumb_proto::{
     Violations, convert, status,
     wire::{
         Agent, ApplyRequest, ApplyResponse, ExpectedVersion, GetManifestsRequest, GetManifestsResponse,
-        ListAgentsRequest, ListAgentsResponse, ListToolServersRequest, ListToolServersResponse, Tool, ToolServer,
+        ListAgentsRequest, ListAgentsResponse, ListToolServersRequest, ListToolServersResponse, ListUnknownRequest, ListUnknownResponse, RenewLeaseRequest,
+        RenewLeaseResponse, UnknownAgent, Tool, ToolServer,
         registry_service_server::RegistryService,
     },
 };
@@ -77,6 +78,24 @@ impl RegistryService for Services {
             }
         };
         Ok(Response::new(response))
+    }
+
+    async fn renew_lease(&self, request: Request<RenewLeaseRequest>) -> Result<Response<RenewLeaseResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let until = self.broker.renew_lease(&message, &extensions).await?;
+        Ok(Response::new(RenewLeaseResponse { until: until.as_unix_s() }))
+    }
+
+    async fn list_unknown(&self, request: Request<ListUnknownRequest>) -> Result<Response<ListUnknownResponse>, Status> {
+        operator::of(self.door, request.extensions())?;
+        let unknown = self.broker.strangers.list().into_iter().map(|stranger| UnknownAgent {
+            peer: stranger.peer.to_string(),
+            agent: stranger.agent,
+            first_seen: stranger.first_seen.as_unix_s(),
+            last_seen: stranger.last_seen.as_unix_s(),
+            times: stranger.times,
+        });
+        Ok(Response::new(ListUnknownResponse { unknown: unknown.collect() }))
     }
 
     async fn get_manifests(

@@ -1,8 +1,10 @@
 //! `RevocationService`, for operators.
 
 use super::{Services, operator};
+use crate::session::Session;
 use crumb_proto::wire::{
-    LiftRequest, LiftResponse, ListStopsRequest, ListStopsResponse, RevokeRequest, RevokeResponse, Stop,
+    HaltedSession, LiftRequest, LiftResponse, ListHaltedRequest, ListHaltedResponse, ListStopsRequest, ListStopsResponse,
+    ResumeRequest, ResumeResponse, RevokeRequest, RevokeResponse, Stop,
     revocation_service_server::RevocationService,
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -37,4 +39,33 @@ impl RevocationService for Services {
         });
         Ok(Response::new(ListStopsResponse { stops: stops.collect() }))
     }
+
+    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<ResumeResponse>, Status> {
+        let by = operator::of(self.door, request.extensions())?;
+        let resumed = self.broker.resume(request.into_inner(), &by).await?;
+        Ok(Response::new(ResumeResponse { resumed }))
+    }
+
+    async fn list_halted(&self, request: Request<ListHaltedRequest>) -> Result<Response<ListHaltedResponse>, Status> {
+        operator::of(self.door, request.extensions())?;
+        let sessions = self.broker.held().await?.into_iter().filter_map(to_halted).collect();
+        Ok(Response::new(ListHaltedResponse { sessions }))
+    }
+}
+
+/// Writes what is held against a session; of two things the graver.
+fn to_halted(session: Session) -> Option<HaltedSession> {
+    let held = session.review.halt.or(session.review.contraction)?;
+    Some(HaltedSession {
+        session_id: session.id.to_string(),
+        agent: session.agent.to_string(),
+        owner: session.owner.to_string(),
+        intent: session.intent.to_string(),
+        action: held.finding.action.as_str().to_owned(),
+        rule: held.finding.rule.as_str().to_owned(),
+        measured: held.finding.measured,
+        threshold: held.finding.threshold,
+        basis: held.finding.basis,
+        since: held.since.as_unix_s(),
+    })
 }

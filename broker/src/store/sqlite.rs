@@ -1,12 +1,16 @@
 //! The store in one SQLite file: one thread writes, a few read, nothing else touches it.
 
 mod approvals;
+mod baselines;
+mod behaviours;
 mod endings;
 mod issuances;
 mod keys;
+mod leases;
 mod manifests;
 mod readers;
 mod requests;
+mod reviews;
 mod revocations;
 mod schema;
 mod sessions;
@@ -18,11 +22,12 @@ mod writer;
 
 use super::{
     Answer, Beginning, Closed, Ended, Ending, Issuance, Known, OnApplied, OnRevoked, Pending, Request, RequestKey, Revocation,
-    Store, Written,
+    Store, Watch, Written, Reported,
 };
 use crate::{
     approval::{Approval, Vote},
     audit::Record,
+    drift::Event,
     registry::{Edits, Shelf},
     session::Session,
     stops::{Scope, Stops},
@@ -140,7 +145,10 @@ impl Store for SqliteStore {
     }
 
     fn issue(&self, issuance: Issuance) -> Pending<'_, Written> {
-        self.write(move |tx| issuances::issue(tx, issuance))
+        self.write(move |tx| match reviews::check(tx, issuance.session, issuance.changes)? {
+            Some(denial) => Ok(Written::NotApproved(denial)),
+            None => issuances::issue(tx, issuance),
+        })
     }
 
     fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>> {
@@ -227,6 +235,14 @@ impl Store for SqliteStore {
         Box::pin(async move { told.await.map(|(ended, _)| ended) })
     }
 
+    fn leases(&self) -> Pending<'_, Vec<(AgentName, Timestamp)>> {
+        self.readers.submit(leases::all)
+    }
+
+    fn renew_lease(&self, agent: AgentName, until: Timestamp) -> Pending<'_, ()> {
+        self.write(move |tx| leases::renew(tx, &agent, until))
+    }
+
     fn stops(&self) -> Pending<'_, Stops> {
         self.readers.submit(stops::all)
     }
@@ -254,19 +270,41 @@ impl Store for SqliteStore {
         })
     }
 
-    fn append(&self, records: Vec<(Record, [u8; 32])>) -> Pending<'_, bool> {
-        self.write(move |tx| {
+    fn append(&self, reported: Vec<Reported>, watch: Watch, committed: OnRevoked) -> Pending<'_, bool> {
+        let work = move |tx: &Connection| {
             // Seen through before the first is written, so that a conflict leaves nothing behind.
             tx.execute_batch("SAVEPOINT decisions")?;
-            for (record, digest) in &records {
-                if !trail::append_once(tx, record, digest)? {
+            let mut events = Vec::new();
+            for Reported { record, digest, event } in reported {
+                let newest = trail::newest(tx)?;
+                if !trail::append_once(tx, &record, &digest)? {
                     tx.execute_batch("ROLLBACK TO decisions; RELEASE decisions")?;
-                    return Ok(false);
+                    return Ok((false, Vec::new()));
+                }
+                // What was on record already was counted then.
+                if trail::newest(tx)? > newest {
+                    events.extend(event);
                 }
             }
             tx.execute_batch("RELEASE decisions")?;
-            Ok(true)
-        })
+            Ok((true, behaviours::observe(tx, &events, &watch)?))
+        };
+        let told = self.writer.submit(work, |(_, revoked): &(bool, Vec<Revocation>)| committed(revoked));
+        Box::pin(async move { told.await.map(|(kept, _)| kept) })
+    }
+
+    fn observe(&self, event: Event, watch: Watch, committed: OnRevoked) -> Pending<'_, ()> {
+        let work = move |tx: &Connection| behaviours::observe(tx, &[event], &watch);
+        let told = self.writer.submit(work, |revoked: &Vec<Revocation>| committed(revoked));
+        Box::pin(async move { told.await.map(|_| ()) })
+    }
+
+    fn resume(&self, session: SessionId, record: Record) -> Pending<'_, bool> {
+        self.write(move |tx| reviews::resume(tx, session, &record))
+    }
+
+    fn held(&self, now: Timestamp) -> Pending<'_, Vec<Session>> {
+        self.readers.submit(move |connection| reviews::held(connection, now))
     }
 
     fn add_key(&self, public: [u8; 32], not_before: Timestamp, not_after: Timestamp) -> Pending<'_, KeyId> {

@@ -913,8 +913,8 @@ pub struct AuditRecord {
     pub record_id: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub at_unix_ms: u64,
-    /// "session.open", "session.close", "session.delegate", "exchange", "decision", "revoke", "lift", "registry.apply", "approval",
-    /// "broker.start".
+    /// "session.open", "session.close", "session.delegate", "session.note", "session.contract", "session.halt",
+    /// "session.resume", "exchange", "decision", "revoke", "lift", "registry.apply", "approval", "broker.start".
     #[prost(string, tag = "4")]
     pub kind: ::prost::alloc::string::String,
     #[prost(bool, tag = "5")]
@@ -1758,6 +1758,41 @@ pub mod feed_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewLeaseRequest {
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewLeaseResponse {
+    /// Unix seconds.
+    #[prost(uint64, tag = "1")]
+    pub until: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUnknownRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUnknownResponse {
+    /// At most 256; those that were quiet longest are forgotten first.
+    #[prost(message, repeated, tag = "1")]
+    pub unknown: ::prost::alloc::vec::Vec<UnknownAgent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnknownAgent {
+    /// The workload that asked.
+    #[prost(string, tag = "1")]
+    pub peer: ::prost::alloc::string::String,
+    /// The name that it asked by, cut and cleaned.
+    #[prost(string, tag = "2")]
+    pub agent: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub first_seen: u64,
+    #[prost(uint64, tag = "4")]
+    pub last_seen: u64,
+    #[prost(uint64, tag = "5")]
+    pub times: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAgentsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2166,6 +2201,57 @@ pub mod registry_service_client {
                 .insert(GrpcMethod::new("crumb.v1.RegistryService", "GetManifests"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says that an agent's deployment is still there. By a workload that may speak for the agent, when its manifest names a
+        /// lease: an agent whose lease has ended gets no tokens, and what it has is revoked.
+        pub async fn renew_lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewLeaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.RegistryService/RenewLease",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.RegistryService", "RenewLease"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists workloads that asked for agents nobody registered, the latest first. Only on the admin socket.
+        pub async fn list_unknown(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUnknownRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUnknownResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.RegistryService/ListUnknown",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.RegistryService", "ListUnknown"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2205,6 +2291,23 @@ pub mod registry_service_server {
             request: tonic::Request<super::GetManifestsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetManifestsResponse>,
+            tonic::Status,
+        >;
+        /// Says that an agent's deployment is still there. By a workload that may speak for the agent, when its manifest names a
+        /// lease: an agent whose lease has ended gets no tokens, and what it has is revoked.
+        async fn renew_lease(
+            &self,
+            request: tonic::Request<super::RenewLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewLeaseResponse>,
+            tonic::Status,
+        >;
+        /// Lists workloads that asked for agents nobody registered, the latest first. Only on the admin socket.
+        async fn list_unknown(
+            &self,
+            request: tonic::Request<super::ListUnknownRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUnknownResponse>,
             tonic::Status,
         >;
     }
@@ -2465,6 +2568,96 @@ pub mod registry_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/crumb.v1.RegistryService/RenewLease" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewLeaseSvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::RenewLeaseRequest>
+                    for RenewLeaseSvc<T> {
+                        type Response = super::RenewLeaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewLeaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::renew_lease(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewLeaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/crumb.v1.RegistryService/ListUnknown" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListUnknownSvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::ListUnknownRequest>
+                    for ListUnknownSvc<T> {
+                        type Response = super::ListUnknownResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListUnknownRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::list_unknown(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListUnknownSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2571,6 +2764,56 @@ pub struct Stop {
     pub by: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
     pub why: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeRequest {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// Why, in one sentence of at most 500 bytes; it goes into the trail.
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeResponse {
+    /// False when the session was neither halted nor contracted itself. One inside a halted session goes on with that one.
+    #[prost(bool, tag = "1")]
+    pub resumed: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHaltedRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListHaltedResponse {
+    /// At most 1000, by number.
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<HaltedSession>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HaltedSession {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub agent: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub intent: ::prost::alloc::string::String,
+    /// "halt" or "contract".
+    #[prost(string, tag = "5")]
+    pub action: ::prost::alloc::string::String,
+    /// "denials_in_a_row", "new_tool" or "calls_per_minute".
+    #[prost(string, tag = "6")]
+    pub rule: ::prost::alloc::string::String,
+    /// What was counted, and what the rule allows.
+    #[prost(uint64, tag = "7")]
+    pub measured: u64,
+    #[prost(uint64, tag = "8")]
+    pub threshold: u64,
+    /// What it was counted from, in words.
+    #[prost(string, tag = "9")]
+    pub basis: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(uint64, tag = "10")]
+    pub since: u64,
 }
 /// Generated client implementations.
 pub mod revocation_service_client {
@@ -2733,6 +2976,53 @@ pub mod revocation_service_client {
                 .insert(GrpcMethod::new("crumb.v1.RevocationService", "ListStops"));
             self.inner.unary(req, path, codec).await
         }
+        /// Gives a session back what drift took from it: its envelope, and tokens. What was revoked stays revoked.
+        pub async fn resume(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResumeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ResumeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.RevocationService/Resume",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.RevocationService", "Resume"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the open sessions that are halted or contracted themselves, not those inside them.
+        pub async fn list_halted(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListHaltedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHaltedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.RevocationService/ListHalted",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.RevocationService", "ListHalted"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2764,6 +3054,19 @@ pub mod revocation_service_server {
             request: tonic::Request<super::ListStopsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListStopsResponse>,
+            tonic::Status,
+        >;
+        /// Gives a session back what drift took from it: its envelope, and tokens. What was revoked stays revoked.
+        async fn resume(
+            &self,
+            request: tonic::Request<super::ResumeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ResumeResponse>, tonic::Status>;
+        /// Lists the open sessions that are halted or contracted themselves, not those inside them.
+        async fn list_halted(
+            &self,
+            request: tonic::Request<super::ListHaltedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHaltedResponse>,
             tonic::Status,
         >;
     }
@@ -2963,6 +3266,96 @@ pub mod revocation_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListStopsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/crumb.v1.RevocationService/Resume" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResumeSvc<T: RevocationService>(pub Arc<T>);
+                    impl<
+                        T: RevocationService,
+                    > tonic::server::UnaryService<super::ResumeRequest>
+                    for ResumeSvc<T> {
+                        type Response = super::ResumeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResumeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RevocationService>::resume(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResumeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/crumb.v1.RevocationService/ListHalted" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListHaltedSvc<T: RevocationService>(pub Arc<T>);
+                    impl<
+                        T: RevocationService,
+                    > tonic::server::UnaryService<super::ListHaltedRequest>
+                    for ListHaltedSvc<T> {
+                        type Response = super::ListHaltedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListHaltedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RevocationService>::list_halted(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListHaltedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -13,7 +13,7 @@ use crumb_sdk::{
     CallFailed,
     sidecar::{CallToken, Presenter, SidecarClient},
 };
-use crumb_tests::sidecar::{ask, begin, opening};
+use crumb_tests::sidecar::{ask, begin, delegate, opening};
 use hyper_util::rt::TokioIo;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
@@ -48,6 +48,13 @@ async fn ask_for(socket: &str, what: &str, rest: &[&str]) -> anyhow::Result<Stri
         ("memory", []) => client.status().await.map(|status| status.memory_locked.to_string()),
         ("open", []) => client.open(&opening()).await.map(|session| session.id.to_string()),
         ("close", [session]) => client.close(session.parse()?).await.map(|()| String::new()),
+        ("adopt", [session]) => client.adopt(session.parse()?).await.map(|session| session.agent.to_string()),
+        ("describe", [session]) => {
+            client.describe_session(session.parse()?).await.map(|session| session.agent.to_string())
+        }
+        ("delegate", [session]) => {
+            client.delegate(&delegate(session.parse()?)).await.map(|session| session.id.to_string())
+        }
         ("begin", [session]) => {
             let wanted = begin(session.parse()?, "docs/*", Presenter::Agent);
             client.begin_task(&wanted).await.map(|task| task.id.to_string())

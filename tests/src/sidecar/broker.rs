@@ -210,10 +210,7 @@ impl Inner {
 
 #[async_trait]
 impl session::SessionService for Inner {
-    async fn delegate(
-        &self,
-        _: Request<wire::DelegateRequest>,
-    ) -> Result<Response<wire::OpenSessionResponse>, Status> {
+    async fn delegate(&self, _: Request<wire::DelegateRequest>) -> Result<Response<wire::OpenSessionResponse>, Status> {
         Err(Status::unimplemented("this broker does not delegate"))
     }
 
@@ -277,10 +274,21 @@ impl token::TokenService for Inner {
 
 #[async_trait]
 impl registry::RegistryService for Inner {
-    async fn apply(
+    async fn renew_lease(
         &self,
-        _: Request<wire::ApplyRequest>,
-    ) -> Result<Response<wire::ApplyResponse>, Status> {
+        _: Request<wire::RenewLeaseRequest>,
+    ) -> Result<Response<wire::RenewLeaseResponse>, Status> {
+        Err(Status::unimplemented("this broker has no leases"))
+    }
+
+    async fn list_unknown(
+        &self,
+        _: Request<wire::ListUnknownRequest>,
+    ) -> Result<Response<wire::ListUnknownResponse>, Status> {
+        Err(Status::unimplemented("this broker knows everybody"))
+    }
+
+    async fn apply(&self, _: Request<wire::ApplyRequest>) -> Result<Response<wire::ApplyResponse>, Status> {
         Err(Status::unimplemented("this broker's registry is fixed"))
     }
 

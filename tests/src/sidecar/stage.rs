@@ -7,7 +7,7 @@ use crate::{
 };
 use crumb_dev_identity::{DevWorkloadApi, Entry, Selector, Settings, SocketMode};
 use crumb_identity::{Endpoint, SystemClock, Workload};
-use crumb_sdk::sidecar::{BeginTask, Open, Presenter};
+use crumb_sdk::sidecar::{BeginTask, DelegateWithin, Open, Presenter};
 use crumb_token::{Ask, Grant, Grants, Origin, SessionId, SpiffeId};
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -127,6 +127,23 @@ pub fn opening() -> Open {
         origin: Origin::Schedule { name: "nightly".parse().expect("a name") },
         envelope: vec![(AUDIENCE.parse().expect("an audience"), grants("docs/*"))],
         lifetime: None,
+    }
+}
+
+/// Returns a session for the lead agent, inside `session`, that may read `docs/a/` at the broker's tests' tool server.
+///
+/// # Panics
+///
+/// Never.
+pub fn delegate(session: SessionId) -> DelegateWithin {
+    DelegateWithin {
+        session,
+        agent: "lead".parse().expect("a name"),
+        peer: id("spiffe://a.test/agent/lead"),
+        intent: "read one folder".parse().expect("a sentence"),
+        envelope: vec![(crate::broker::FILES.parse().expect("an audience"), grants("docs/a/*"))],
+        lifetime: None,
+        depth: 0,
     }
 }
 

@@ -23,7 +23,10 @@ pub(super) fn close(
     record: &Record,
 ) -> Result<(Closed, Vec<Revocation>), JobError> {
     for above in sessions::above(tx, session)? {
-        if let Some(sequence) = revocations::find(tx, &Target::Session(above))? {
+        // One that is only halted has a revocation too, and is not over.
+        if sessions::is_closed(tx, above)?
+            && let Some(sequence) = revocations::find(tx, &Target::Session(above))?
+        {
             return Ok((Closed::Revoked(sequence), Vec::new()));
         }
     }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 /// Writes an issuance.
 pub(super) fn issue(tx: &Connection, issuance: Issuance) -> Result<Written, JobError> {
-    let Issuance { request, claims, token, session, redeems, record } = issuance;
+    let Issuance { request, claims, token, session, changes: _, redeems, record } = issuance;
     if let Some(seen) = requests::find(tx, &request.key)? {
         return Ok(Written::Seen(seen));
     }

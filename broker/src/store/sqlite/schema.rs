@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use std::time::Duration;
 
 /// One step per version; `PRAGMA user_version` says how many were taken. A step is never changed once released.
-const STEPS: &[&str] = &[FIRST, LINEAGE, super::manifests::TABLES];
+const STEPS: &[&str] = &[FIRST, LINEAGE, super::manifests::TABLES, super::baselines::TABLES];
 
 const FIRST: &str = "
 CREATE TABLE starts (
@@ -102,6 +102,11 @@ CREATE INDEX approvals_by_ask ON approvals (session, digest, id);
 CREATE INDEX approvals_by_agent ON approvals (agent, asked_at);
 CREATE INDEX approvals_by_state ON approvals (state, id);
 
+CREATE TABLE leases (
+    agent TEXT PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE stops (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -113,7 +118,7 @@ CREATE TABLE stops (
 ";
 
 /// How many prepared statements a connection keeps: all that there are, some of which are made again for every request.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// How long a statement waits for a lock that another process holds, such as somebody's `sqlite3`.
 const BUSY_WAIT: Duration = Duration::from_millis(300);

@@ -2,9 +2,10 @@
 
 use super::{
     super::answer::{self, AncestorRow},
-    integer, natural,
+    integer, natural, reviews,
     writer::JobError,
 };
+use crate::drift::Review;
 use crate::session::{BoundProcess, Envelope, Lineage, Session};
 use crumb_token::{AgentName, Origin, Owner, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -17,7 +18,9 @@ const COLUMNS: &str = "id, depth, lineage, agent, version, owner, peer, uid, exe
 pub(super) fn find(connection: &Connection, id: SessionId) -> Result<Option<Session>, JobError> {
     let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
     let row = connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| Ok(read(row))).optional()?;
-    row.transpose()
+    let Some(mut session) = row.transpose()? else { return Ok(None) };
+    session.review = reviews::of(connection, id)?;
+    Ok(Some(session))
 }
 
 /// Adds a session.
@@ -79,6 +82,13 @@ pub(super) fn is_open(tx: &Connection, session: SessionId, now: Timestamp) -> Re
     let sql = "SELECT count(*) FROM sessions WHERE id = ?1 AND closed_at IS NULL AND expires_at > ?2";
     let found: i64 =
         tx.prepare_cached(sql)?.query_row(params![session.to_string(), integer(now.as_unix_s())], |row| row.get(0))?;
+    Ok(found == 1)
+}
+
+/// Says whether `session` was closed, by itself or with something else.
+pub(super) fn is_closed(tx: &Connection, session: SessionId) -> Result<bool, JobError> {
+    let sql = "SELECT count(*) FROM sessions WHERE id = ?1 AND closed_at IS NOT NULL";
+    let found: i64 = tx.prepare_cached(sql)?.query_row([session.to_string()], |row| row.get(0))?;
     Ok(found == 1)
 }
 
@@ -187,6 +197,7 @@ fn read(row: &Row<'_>) -> Result<Session, JobError> {
         expires_at: moment(row, "expires_at")?,
         closed_at: row.get::<_, Option<i64>>("closed_at")?.map(|s| Timestamp::from_unix_s(natural(s))),
         tokens: natural(row.get("tokens")?),
+        review: Review::default(),
     })
 }
 

@@ -3,11 +3,12 @@
 use super::*;
 use crate::{
     audit::Kind,
+    drift::Rules,
     session::Lineage,
     approval::{Approval, Need, Said, Vote, Wanted},
     store::{ClaimsRow, Seen, StoreError, Written},
 };
-use crumb_token::{Claims, Denial, Grant, Grants, Origin, Reason, RecordId, RequestId, TokenId};
+use crumb_token::{Claims, Clock, Denial, Grant, Grants, Now, Origin, Reason, RecordId, RequestId, TokenId};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -51,7 +52,24 @@ fn session(n: u128, parent: Option<u128>) -> Session {
         expires_at: NOW.plus(Duration::from_secs(100)),
         closed_at: None,
         tokens: 0,
+        review: crate::drift::Review::default(),
     }
+}
+
+fn reported(record: &Record, digest: u8) -> Reported {
+    Reported { record: record.clone(), digest: [digest; 32], event: None }
+}
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Now {
+        Now { wall: NOW, ticks: Duration::ZERO }
+    }
+}
+
+fn watch() -> Watch {
+    Watch { rules: Rules::default(), clock: Arc::new(Stopped), live_max: 1000, registry_version: "v".into() }
 }
 
 fn nothing() -> OnRevoked {
@@ -102,7 +120,7 @@ async fn numbers_have_no_gaps_whoever_writes_at_once() {
             assert_eq!(opened, Ok(Written::Committed));
             // Some writes fail halfway, and must leave no hole.
             let twice = record(Kind::Decision);
-            assert_eq!(store.append(vec![(twice.clone(), [0; 32]), (twice, [1; 32])]).await, Ok(false));
+            assert_eq!(store.append(vec![reported(&twice, 0), reported(&twice, 1)], watch(), nothing()).await, Ok(false));
             let on_revoked: OnRevoked = Box::new(move |revoked| {
                 heard.lock().expect("no panic").extend(revoked.iter().map(|r| r.sequence));
             });
@@ -135,7 +153,7 @@ async fn closing_a_session_closes_those_inside_it() {
 
 fn issuance(n: u128, claims: ClaimsRow, session: SessionId, redeems: Option<ApprovalId>) -> Issuance {
     let token = TokenId::from_uuid(Uuid::from_u128(n)).to_string();
-    Issuance { request: request(n, 0), claims, token, session, redeems, record: record(Kind::Exchange) }
+    Issuance { request: request(n, 0), claims, token, session, changes: 0, redeems, record: record(Kind::Exchange) }
 }
 
 fn approval(n: u128, session: &Session) -> Approval {

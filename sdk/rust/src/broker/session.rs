@@ -5,7 +5,11 @@ use super::{
     subject_token::{SubjectToken, exposed},
 };
 use crate::failure::{CallFailed, Party};
-use crumb_proto::{Violations, convert::{to_origin, to_scope}, wire};
+use crumb_proto::{
+    Violations,
+    convert::{to_origin, to_scope},
+    wire,
+};
 use crumb_token::{AgentName, Audience, Grants, Intent, Origin, RequestId, SessionId, Timestamp};
 use std::time::Duration;
 

@@ -67,7 +67,13 @@ mod tests {
             spiffe_id: "spiffe://td/tool".into(),
             owner: "ada@acme.example".into(),
             address: "127.0.0.1:1".into(),
-            tools: vec![wire::Tool { name: "read".into(), operation: "read".into(), risk: "low".into() }],
+            tools: vec![wire::Tool {
+                name: "read".into(),
+                operation: "read".into(),
+                risk: "low".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
         };
         let answer = |tool_servers| wire::ListToolServersResponse { tool_servers };
         assert_eq!(read(&answer(vec![good.clone()])).expect("good").len(), 1);

@@ -43,11 +43,7 @@ impl BrokerClient {
     /// # Errors
     ///
     /// [`CallFailed`].
-    pub async fn watch_approval(
-        &self,
-        id: ApprovalId,
-        by: Option<&SubjectToken>,
-    ) -> Result<ApprovalWatch, CallFailed> {
+    pub async fn watch_approval(&self, id: ApprovalId, by: Option<&SubjectToken>) -> Result<ApprovalWatch, CallFailed> {
         let message = wire::WatchApprovalRequest { approval_id: id.to_string(), approver_token: exposed(by) };
         let call = |channel| {
             let message = message.clone();
