@@ -124,7 +124,7 @@ async fn serve(
     connections: impl Stream<Item = io::Result<Connection>>,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let service = SidecarServiceServer::new(Service::new(sidecar))
+    let service = SidecarServiceServer::new(Service::new(sidecar, shutdown.clone()))
         .max_decoding_message_size(MESSAGE_LEN_MAX)
         .max_encoding_message_size(ANSWER_LEN_MAX + MESSAGE_LEN_MAX);
     let server = Server::builder()

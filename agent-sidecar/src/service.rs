@@ -22,6 +22,7 @@ use crumb_sdk::broker::approval::awaited;
 use crumb_token::{Ask, Denial, Reason};
 use message::{read, read_ask, read_beginning, read_delegating, read_digest, read_opening, read_wait, to_description};
 use std::{future::ready, pin::pin, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// The longest arguments of a call, in bytes: as the protocol says, and what a tool server accepts.
@@ -36,6 +37,7 @@ pub(crate) struct Service {
     in_flight: InFlight,
     waits: InFlight,
     turned_away: Arc<Sparse>,
+    shutdown: CancellationToken,
 }
 
 /// Who calls, and its turn; held for as long as the call is answered.
@@ -46,10 +48,10 @@ struct Admitted {
 }
 
 impl Service {
-    /// Serves what `sidecar` does.
-    pub(crate) fn new(sidecar: Arc<Sidecar>) -> Self {
+    /// Serves what `sidecar` does. Nobody waits for people beyond `shutdown`.
+    pub(crate) fn new(sidecar: Arc<Sidecar>, shutdown: CancellationToken) -> Self {
         let (in_flight, waits) = (InFlight::new(REQUESTS), InFlight::new(WAITS));
-        Self { sidecar, in_flight, waits, turned_away: Arc::default() }
+        Self { sidecar, in_flight, waits, turned_away: Arc::default(), shutdown }
     }
 
     async fn admit<T: Send>(&self, request: Request<T>) -> Result<(Admitted, T), Status> {
@@ -74,7 +76,8 @@ impl Service {
     ) -> Result<Begun, Denial> {
         let Some(approval) = awaited(&denial) else { return Err(denial) };
         let _place = self.waits.enter(&admitted.caller.identity)?;
-        if !self.sidecar.await_approval(approval, wait).await? {
+        let approved = self.shutdown.run_until_cancelled(self.sidecar.await_approval(approval, wait)).await;
+        if !approved.unwrap_or(Ok(false))? {
             return Err(denial);
         }
         // Minutes may have passed; what the broker is told now is about who is there now.

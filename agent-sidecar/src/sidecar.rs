@@ -129,6 +129,10 @@ impl Sidecar {
     pub(crate) async fn open(&self, caller: &Attested, opening: Opening) -> Result<(SessionId, Timestamp), Denial> {
         self.sessions.ensure_room(&caller.identity, self.now())?;
         self.ensure_identity()?;
+        if let Origin::Agent { session } = &opening.origin {
+            // The broker sees the sidecar alone: that the session above is this caller's own is ours to know.
+            self.sessions.find(*session, &caller.identity, self.now())?;
+        }
         let agent = opening.agent.clone();
         let open = OpenSession {
             request: new_request_id(),

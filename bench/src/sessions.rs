@@ -70,6 +70,7 @@ fn opening(number: u64) -> anyhow::Result<(Request, Session, Record)> {
         expires_at: at.plus(Duration::from_secs(6 * 3600)),
         closed_at: None,
         tokens: 0,
+        review: crumb_broker::drift::Review::default(),
     };
     let key = RequestKey { peer, id: RequestId::from_uuid(Uuid::now_v7()) };
     let mut record = Record::new(RecordId::from_uuid(Uuid::now_v7()), clock.unix_ms(), Kind::SessionOpen, "none");

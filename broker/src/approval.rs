@@ -5,16 +5,22 @@
 //!
 //! # Invariants
 //!
-//! - Whoever asks, is asked for, acted above, or answers for any agent in the chain, approves nothing of it, unless the
-//!   group's rule lets owners ([`eligible`]).
-//! - One person has one vote. A refusal ends it.
+//! - Whoever asks, is asked for, acted above, or answers for any agent in the chain, approves nothing of it, and no workload
+//!   that acts as an agent brings a person's word ([`Electorate`]).
+//! - One person has one vote, however the name is written. A refusal ends it, and stands for the same ask with another
+//!   lifetime or step ([`gist`]) until it is appealed, once.
 //! - What was approved is never wider or longer than what was asked: the meet of the ask and every vote.
+//! - Votes count again when an approval is redeemed: for what policy wants then, from those who may approve then.
 
 mod eligible;
+mod places;
+mod viewer;
 mod wanted;
 
-pub use eligible::{Approver, eligible, groups_of};
-pub use wanted::{Wanted, digest};
+pub use eligible::{Approver, Electorate, InvalidApprover, groups_of};
+pub use places::{Place, Places};
+pub use viewer::{InvalidPresenter, Presented, Presenter, Viewer};
+pub use wanted::{Wanted, digest, gist};
 
 use crate::session::Session;
 use crumb_token::{ApprovalId, Denial, Grants, Reason, Timestamp, bounded_text, text::is_printable};
@@ -47,8 +53,10 @@ pub struct Need {
 /// One person's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
-    /// Who: a person's name at their identity provider, or a SPIFFE ID.
-    pub approver: String,
+    /// Who.
+    pub approver: Approver,
+    /// For a person: whose word it was, and who brought it.
+    pub presented: Option<Presented>,
     /// The groups that this counts for.
     pub groups: Vec<String>,
     /// When.
@@ -93,6 +101,9 @@ pub enum State {
 }
 
 impl State {
+    /// All words of [`word`](Self::word).
+    pub const WORDS: [&'static str; 5] = ["pending", "approved", "refused", "redeemed", "expired"];
+
     /// Returns the word that wire, store and trail carry; `now` tells whether it is over.
     pub fn word(&self, expires_at: Timestamp, now: Timestamp) -> &'static str {
         match self {
@@ -165,7 +176,7 @@ impl Approval {
             State::Pending => {}
             _ => return Err(refuse(Reason::ApprovalUsed)),
         }
-        if self.votes.iter().any(|v| v.approver == vote.approver) {
+        if self.votes.iter().any(|v| v.approver.is_same(&vote.approver)) {
             return Err(refuse(Reason::NotAnApprover).by("one vote for each person", "the broker"));
         }
         if self.votes.len() >= VOTES_MAX {
@@ -213,7 +224,7 @@ impl Approval {
             State::Refused => {
                 let by = self.votes.iter().find(|v| v.said == Said::No);
                 let why = by.and_then(|v| v.why.as_ref()).map_or("no reason given", Why::as_str);
-                let who = by.map_or("an approver", |v| v.approver.as_str());
+                let who = by.map_or_else(|| "an approver".to_owned(), |v| v.approver.to_string());
                 Some(Denial::new(Reason::ApprovalDenied).asked(self.id).by(why, who))
             }
             _ if now >= self.expires_at => Some(denial(Reason::ApprovalExpired)),

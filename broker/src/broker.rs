@@ -19,12 +19,12 @@ mod manifests;
 mod reviews;
 mod sessions;
 
-pub use approvals::{Shown, Viewer};
+pub use approvals::Shown;
 pub(crate) use delegation::to_description;
 pub use endings::Revoked;
 pub use issuance::Issued;
-pub(crate) use manifests::{at_start, describe};
 pub use manifests::Outcome;
+pub(crate) use manifests::{at_start, describe};
 pub use sessions::Opened;
 
 use crate::{
@@ -45,7 +45,10 @@ use crate::{
 use arc_swap::ArcSwap;
 use crumb_identity::Workload;
 use crumb_proto::Violations;
-use crumb_token::{ApprovalId, Clock, Denial, Environment, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider, denial::Class};
+use crumb_token::{
+    ApprovalId, Clock, Denial, Environment, Reason, RecordId, RequestId, Timestamp, claims::IdentityProvider,
+    denial::Class,
+};
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
@@ -63,8 +66,10 @@ pub struct Broker {
     pub(crate) registry: Arc<ArcSwap<Registry>>,
     /// Where the broker runs.
     pub(crate) environment: Environment,
-    /// Whose tokens prove people.
+    /// Whose tokens prove on whose behalf an agent acts.
     pub(crate) subjects: Subjects,
+    /// Whose tokens prove who approves.
+    pub(crate) approvers: Subjects,
     /// How often agents were given and refused tokens lately.
     pub(crate) paces: Paces,
     /// Told of each request for approval that changes.
@@ -228,7 +233,10 @@ impl Broker {
 
 /// Says whether the same request will be told the same for ever. What may be gone a moment later is asked anew.
 fn is_final(denial: &Denial) -> bool {
-    let may_change = matches!(denial.reason, Reason::RequestConflict | Reason::ApprovalNeeded | Reason::Stopped | Reason::SessionHalted);
+    let may_change = matches!(
+        denial.reason,
+        Reason::RequestConflict | Reason::ApprovalNeeded | Reason::Stopped | Reason::SessionHalted
+    );
     !may_change && matches!(denial.reason.class(), Class::Denied | Class::Invalid)
 }
 

@@ -2,8 +2,8 @@
 //! identity room, when the file names no Workload API.
 
 use crate::drift::Rules;
-use crumb_identity::{Endpoint, InvalidEndpoint};
 use crumb_attestors::subject_token::Issuer;
+use crumb_identity::{Endpoint, InvalidEndpoint};
 use crumb_token::Environment;
 use serde::Deserialize;
 use std::{
@@ -44,6 +44,11 @@ pub enum InvalidConfig {
     /// Not a word for an environment.
     #[error("environment is 1 to 32 of a-z and -, such as production")]
     Environment,
+    /// A token that opens sessions would approve as well.
+    #[error(
+        "audience `{0}` is one of a subject issuer and of an approver issuer: what agents hold must approve nothing"
+    )]
+    SharedAudience(String),
     /// A path that depends on where the broker was started.
     #[error("{field} is an absolute path")]
     RelativePath {
@@ -116,6 +121,8 @@ struct RawConfig {
     #[serde(default)]
     subject_issuers: Vec<Issuer>,
     #[serde(default)]
+    approver_issuers: Vec<Issuer>,
+    #[serde(default)]
     limits: Limits,
     #[serde(default)]
     drift: Rules,
@@ -155,8 +162,11 @@ pub struct Config {
     pub key_rotation: Duration,
     /// Where the broker runs, which policies see: `development` when nobody says.
     pub environment: Environment,
-    /// Whose tokens prove people.
+    /// Whose tokens prove on whose behalf an agent acts.
     pub subject_issuers: Vec<Issuer>,
+    /// Whose tokens prove who approves: written as the others, and with an audience that theirs do not have. What a session
+    /// can be opened with approves nothing. Default nobody: then workloads alone approve.
+    pub approver_issuers: Vec<Issuer>,
     /// How much the broker takes.
     pub limits: Limits,
     /// When a session behaves unlike its kind, and what follows.
@@ -180,7 +190,34 @@ impl Config {
     ///
     /// [`InvalidConfig`].
     pub fn from_toml(text: &str) -> Result<Self, InvalidConfig> {
-        toml::from_str::<RawConfig>(text)?.try_into()
+        let config = toml::from_str::<RawConfig>(text)?.try_into()?;
+        toml::from_str::<Audiences>(text)?.check()?;
+        Ok(config)
+    }
+}
+
+/// For whom the tokens of both lists are made.
+#[derive(Debug, Deserialize)]
+struct Audiences {
+    #[serde(default)]
+    subject_issuers: Vec<Audience>,
+    #[serde(default)]
+    approver_issuers: Vec<Audience>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Audience {
+    audiences: Vec<String>,
+}
+
+impl Audiences {
+    fn check(&self) -> Result<(), InvalidConfig> {
+        let of_subjects: Vec<&String> = self.subject_issuers.iter().flat_map(|issuer| &issuer.audiences).collect();
+        let mut of_approvers = self.approver_issuers.iter().flat_map(|issuer| &issuer.audiences);
+        match of_approvers.find(|audience| of_subjects.contains(audience)) {
+            Some(shared) => Err(InvalidConfig::SharedAudience(shared.clone())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -217,6 +254,7 @@ impl TryFrom<RawConfig> for Config {
             key_rotation: Duration::from_secs(raw.key_rotation_s),
             environment: raw.environment.parse().map_err(|_| InvalidConfig::Environment)?,
             subject_issuers: raw.subject_issuers,
+            approver_issuers: raw.approver_issuers,
             limits: raw.limits,
             drift: raw.drift,
         })
@@ -281,6 +319,23 @@ mod tests {
         }
         assert!(Config::from_toml(&LEAST.replace("/var/lib", "var/lib")).is_err());
         assert!(Config::from_toml(&LEAST.replace("unix:///run/agent.sock", "tcp://1.2.3.4:80")).is_err());
+    }
+
+    #[test]
+    fn what_opens_sessions_and_what_approves_share_no_audience() {
+        let issuer = |list: &str, audience: &str| {
+            format!(
+                "[[{list}]]\nname = \"corp\"\nkind = \"oidc\"\niss = \"https://login.a.test\"\n\
+                 audiences = [\"{audience}\"]\nprincipal = \"email\"\njwks = '{{\"keys\": []}}'\n"
+            )
+        };
+        let with = |approvers| {
+            let lists = issuer("subject_issuers", "crumb") + &issuer("approver_issuers", approvers);
+            Config::from_toml(&format!("{LEAST}\n{lists}"))
+        };
+        let config = with("crumb-approvals").expect("two audiences");
+        assert_eq!((config.subject_issuers.len(), config.approver_issuers.len()), (1, 1));
+        assert!(matches!(with("crumb"), Err(InvalidConfig::SharedAudience(shared)) if shared == "crumb"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     drift::Review,
     process::LocalProcess,
     registry::{Agent, Registry},
+    rights,
     session::{self, Envelope, Lineage, Session},
 };
 use crumb_token::{AgentName, Denial, Intent, Origin, Reason, SessionId, SpiffeId, Timestamp};
@@ -56,12 +57,18 @@ pub fn decide(
 ) -> Result<Session, Denial> {
     let own = own_session(&delegation, caller, own, now)?;
     // Whoever delegates must itself still be allowed to act.
-    session::speaking_for(&own.agent, delegation.process.as_ref(), caller, registry, now)?;
+    let delegator = session::speaking_for(&own.agent, delegation.process.as_ref(), caller, registry, now)?;
+    for (audience, wanted) in &delegation.envelope {
+        rights::inside_envelope(wanted, own, audience)?;
+        rights::inside_manifest(wanted, delegator, audience)?;
+        rights::inside_those_above(wanted, own, audience, registry, now)?;
+    }
     let agent = delegate(&delegation, registry, now)?;
     session::check_depth(own)?;
     let lineage = lineage(&delegation, own)?;
     session::check_envelope(&delegation.envelope, agent, Some(own), registry)?;
-    let expires_at = clamp::session_end(now, agent.session_life(delegation.lifetime), Some(own.expires_at), agent.valid_until);
+    let expires_at =
+        clamp::session_end(now, agent.session_life(delegation.lifetime), Some(own.expires_at), agent.valid_until);
     Ok(Session {
         id,
         agent: agent.name.clone(),

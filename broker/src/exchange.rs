@@ -15,8 +15,7 @@ use crate::{
 };
 use crumb_token::{
     Audience, Claims, Denial, Grants, Intent, Reason, SessionId, SpiffeId, Timestamp, TokenId,
-    claims::IdentityProvider,
-    profile,
+    claims::IdentityProvider, profile,
 };
 use std::time::Duration;
 
@@ -80,6 +79,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<Claims, Denial> {
     rights::inside_envelope(&exchange.grants, session, audience)?;
     drift::inside_contraction(&exchange.grants, server, session.review.contraction.as_ref())?;
     rights::inside_manifest(&exchange.grants, agent, audience)?;
+    rights::inside_those_above(&exchange.grants, session, audience, registry, now)?;
     let holder = holder(exchange, caller, agent)?;
     let expires_at = end(inputs, session, agent)?;
     Ok(Claims {

@@ -11,12 +11,15 @@ mod revocation;
 mod session;
 mod token;
 
-use crate::broker::{Broker, Refused};
+use crate::{
+    approval::Places,
+    broker::{Broker, Refused},
+};
 use crumb_proto::{
     MESSAGE_LEN_MAX, status,
     wire::{
-        approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
-        registry_service_server::RegistryServiceServer,
+        approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer,
+        feed_service_server::FeedServiceServer, registry_service_server::RegistryServiceServer,
         revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
         token_service_server::TokenServiceServer,
     },
@@ -54,6 +57,8 @@ pub struct Services {
     door: Door,
     /// Places for streams that stay: listeners to the feed on the network, followers of the trail on the admin socket.
     streams: Arc<Semaphore>,
+    /// Places for those who follow a request for approval.
+    followers: Places,
     limits: StreamLimits,
     shutdown: CancellationToken,
 }
@@ -61,7 +66,8 @@ pub struct Services {
 impl Services {
     /// Makes the services of `door`.
     pub fn new(broker: Arc<Broker>, door: Door, limits: StreamLimits, shutdown: CancellationToken) -> Self {
-        Self { broker, door, streams: Arc::new(Semaphore::new(limits.streams_max)), limits, shutdown }
+        let streams = Arc::new(Semaphore::new(limits.streams_max));
+        Self { broker, door, streams, followers: Places::default(), limits, shutdown }
     }
 
     /// Returns the session service.

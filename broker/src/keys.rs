@@ -107,7 +107,7 @@ impl Keys {
         not_before.plus(self.rotation).plus(OVERLAP).plus(clamp::TTL_MAX)
     }
 
-    /// Takes a key that the store has numbered. Called by one task only.
+    /// Takes a key that the store has numbered.
     ///
     /// # Errors
     ///
@@ -122,29 +122,38 @@ impl Keys {
             sign_until: not_before.plus(self.rotation).plus(OVERLAP),
         };
         let public = PublicKey { id, public: fresh.public, not_before, not_after: self.not_after(not_before) };
-        let ring = self.ring.load();
-        let mut next = Ring { held: ring.held.clone(), published: ring.published.clone() };
-        next.held.push(Arc::new(held));
-        next.published.push(public);
-        self.ring.store(Arc::new(next));
+        let held = Arc::new(held);
+        self.ring.rcu(|ring| {
+            let mut next = Ring { held: ring.held.clone(), published: ring.published.clone() };
+            next.held.push(Arc::clone(&held));
+            next.published.push(public.clone());
+            next
+        });
         Ok(())
     }
 
-    /// Forgets keys whose time is over: secrets that sign no more, and public keys under which nothing is alive. Called by
-    /// the same task as [`take`](Self::take).
+    /// Takes keys out: they sign nothing more, and are not published.
+    pub fn revoke(&self, revoked: &[KeyId]) {
+        self.ring.rcu(|ring| Ring {
+            held: ring.held.iter().filter(|key| !revoked.contains(&key.id)).cloned().collect(),
+            published: ring.published.iter().filter(|key| !revoked.contains(&key.id)).cloned().collect(),
+        });
+    }
+
+    /// Forgets keys whose time is over: secrets that sign no more, and public keys under which nothing is alive.
     pub fn forget(&self, now: Timestamp) {
-        let ring = self.ring.load();
-        let held: Vec<_> = ring.held.iter().filter(|key| now < key.sign_until).cloned().collect();
-        let published: Vec<_> = ring.published.iter().filter(|key| now < key.not_after).cloned().collect();
-        if held.len() != ring.held.len() || published.len() != ring.published.len() {
-            self.ring.store(Arc::new(Ring { held, published }));
-        }
+        self.ring.rcu(|ring| Ring {
+            held: ring.held.iter().filter(|key| now < key.sign_until).cloned().collect(),
+            published: ring.published.iter().filter(|key| now < key.not_after).cloned().collect(),
+        });
     }
 
     /// Returns when the next key should begin to sign, when it has to be made now; `None` while there is one.
     pub fn wanted(&self, now: Timestamp) -> Option<Timestamp> {
         let ring = self.ring.load();
-        let Some(newest) = ring.held.iter().map(|key| key.not_before).max() else { return Some(now) };
+        let newest = ring.held.iter().map(|key| key.not_before).max();
+        // Without one that signs now there is nothing to overlap with: at the start, and after a revocation.
+        let Some(newest) = newest.filter(|_| self.signer(now).is_ok()) else { return Some(now) };
         // Late, it still has to be published before it signs.
         (newest <= now).then(|| newest.plus(self.rotation).max(now.plus(OVERLAP)))
     }

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //!
-//! - Bounded: an entry for each pair of agent and tool server, at most [`PAIRS_MAX`]; when full, the one that was quiet
+//! - Bounded: an entry for each pair of agent and tool server, at most `PAIRS_MAX`; when full, the one that was quiet
 //!   longest goes.
 
 use crumb_token::{AgentName, Audience, Timestamp};
@@ -36,12 +36,19 @@ pub struct Lately {
 }
 
 impl Paces {
-    /// Counts a token that was issued.
-    pub fn issued(&self, agent: &AgentName, audience: &Audience, now: Timestamp) {
+    /// Counts a token that is about to be issued, unless as many as `most` were within a minute; then it returns `false`.
+    /// Counted before it is written, so that many at once are not more than one after the other; one that comes to nothing
+    /// counts all the same.
+    pub fn take(&self, agent: &AgentName, audience: &Audience, most: Option<u32>, now: Timestamp) -> bool {
+        let mut taken = true;
         self.with(agent, audience, now, |pace| {
-            pace.seconds.add(now.as_unix_s());
-            pace.minutes.add(now.as_unix_s() / 60);
+            taken = most.is_none_or(|most| pace.seconds.sum(now.as_unix_s()) < most);
+            if taken {
+                pace.seconds.add(now.as_unix_s());
+                pace.minutes.add(now.as_unix_s() / 60);
+            }
         });
+        taken
     }
 
     /// Counts a refusal.
@@ -144,13 +151,13 @@ mod tests {
     fn counts_the_last_minute_and_hour_and_forgets_what_is_older() {
         let (paces, (agent, audience)) = (Paces::default(), pair());
         for s in [0, 0, 30, 59] {
-            paces.issued(&agent, &audience, at(s));
+            assert!(paces.take(&agent, &audience, None, at(s)));
         }
         let minute = |s| paces.lately(&agent, &audience, at(s)).issued_minute;
         assert_eq!([minute(59), minute(60), minute(89), minute(90), minute(118), minute(119)], [4, 2, 2, 1, 1, 0]);
         assert_eq!(paces.lately(&agent, &audience, at(3000)).issued_hour, 4);
         assert_eq!(paces.lately(&agent, &audience, at(4000)).issued_hour, 0);
-        paces.issued(&agent, &audience, at(100_000));
+        assert!(paces.take(&agent, &audience, None, at(100_000)));
         assert_eq!(minute(100_000), 1);
     }
 
@@ -158,9 +165,19 @@ mod tests {
     fn a_clock_that_goes_back_opens_no_way_around() {
         let (paces, (agent, audience)) = (Paces::default(), pair());
         for s in [1000, 10, 500] {
-            paces.issued(&agent, &audience, at(s));
+            assert!(paces.take(&agent, &audience, None, at(s)));
         }
         assert_eq!(paces.lately(&agent, &audience, at(10)).issued_minute, 3);
+    }
+
+    #[test]
+    fn the_last_one_within_a_minute_is_the_last_one() {
+        let (paces, (agent, audience)) = (Paces::default(), pair());
+        let taken = |s| paces.take(&agent, &audience, Some(2), at(s));
+        assert_eq!(
+            [taken(0), taken(0), taken(59), taken(60), taken(60), taken(61)],
+            [true, true, false, true, true, false]
+        );
     }
 
     #[test]

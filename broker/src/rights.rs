@@ -4,10 +4,10 @@
 //! narrowing that would pass.
 
 use crate::{
-    registry::{Agent, ToolServer},
+    registry::{Agent, Registry, ToolServer},
     session::Session,
 };
-use crumb_token::{Audience, Denial, Grants, Reason};
+use crumb_token::{Audience, Denial, Grants, Reason, Timestamp};
 use std::fmt::Display;
 
 /// Refuses rights to tools that the server does not have.
@@ -43,6 +43,31 @@ pub fn inside_envelope(wanted: &Grants, session: &Session, audience: &Audience) 
 pub fn inside_manifest(wanted: &Grants, agent: &Agent, audience: &Audience) -> Result<(), Denial> {
     let limit = Limit { given: agent.scopes.get(audience), rule: agent.manifest() };
     limit.hold(wanted, audience, Reason::OutsideManifest, &agent.owner)
+}
+
+/// Refuses what an agent above has lost since it delegated: every one of them must be registered and in good standing, and its
+/// manifest must still give the rights.
+///
+/// # Errors
+///
+/// `delegation_refused`, with why the agent above cannot pass it on any more.
+pub fn inside_those_above(
+    wanted: &Grants,
+    session: &Session,
+    audience: &Audience,
+    registry: &Registry,
+    now: Timestamp,
+) -> Result<(), Denial> {
+    for above in &session.lineage.ancestors {
+        let refuse = |why: &dyn Display| {
+            let denial = Denial::new(Reason::DelegationRefused).asked(format!("by way of agent {}", above.agent));
+            denial.by(why, "the registry")
+        };
+        let agent = registry.agent(&above.agent).ok_or_else(|| refuse(&"it is not registered any more"))?;
+        registry.standing(agent, now).map_err(|reason| refuse(&reason.sentence()))?;
+        inside_manifest(wanted, agent, audience)?;
+    }
+    Ok(())
 }
 
 /// What is given at most, and which rule says so.

@@ -13,9 +13,10 @@ use crate::{
     session::Session,
 };
 use crumb_policy::{
-    Input, Ruling, Verdict,
+    Approval, Input, Ruling, Verdict,
     input::{
-        AgentFacts, AskFacts, AskedGrant, History, InstanceFacts, Moment, ProcessFacts, Risk, SessionFacts, SubjectFacts,
+        AgentFacts, AskFacts, AskedGrant, History, InstanceFacts, Moment, ProcessFacts, Risk, SessionFacts,
+        SubjectFacts,
     },
 };
 use crumb_token::{Claims, Denial, Environment, Grants, Reason};
@@ -49,6 +50,10 @@ pub struct Ruled {
     pub because: Vec<String>,
     /// The longest life of the token.
     pub ttl_max: Option<Duration>,
+    /// The most tokens in a minute, this one among them.
+    pub per_minute: Option<u32>,
+    /// The most tokens of the outermost session, this one among them.
+    pub budget: Option<u64>,
     /// Which policies spoke, as `name@digest`.
     pub version: String,
 }
@@ -57,7 +62,8 @@ pub struct Ruled {
 ///
 /// # Errors
 ///
-/// `policy_denied`, `rate_limited` or `budget_spent`; `indeterminate` when a policy came to no answer.
+/// `policy_denied`, `rate_limited` or `budget_spent`; `indeterminate` when a policy came to no answer, or asks a group that is
+/// not registered.
 pub fn decide(registry: &Registry, facts: &Facts<'_>) -> Result<Ruled, Denial> {
     let mut layers = registry.policies().peekable();
     if layers.peek().is_none() {
@@ -75,28 +81,40 @@ pub fn decide(registry: &Registry, facts: &Facts<'_>) -> Result<Ruled, Denial> {
         let version = layer.compiled.version();
         let version = format!("{}@{}", layer.name, version.get(..12).unwrap_or(version));
         ruled.version = if ruled.version.is_empty() { version } else { format!("{} {version}", ruled.version) };
-        take(&mut ruled, &mut needs, &verdict, layer, facts)?;
+        if let Ruling::NeedsApproval(groups) = &verdict.ruling {
+            for group in groups {
+                need(&mut needs, group, layer, registry, facts)?;
+            }
+        }
+        take(&mut ruled, &verdict, layer, facts)?;
     }
     ruled.needs = needs.into_iter().map(|(group, count)| Need { group, count }).collect();
     Ok(ruled)
 }
 
-fn take(
-    ruled: &mut Ruled,
+/// Notes how many of a group have to agree: what the policy wants, and never fewer than the group's own rule.
+fn need(
     needs: &mut BTreeMap<String, u32>,
-    verdict: &Verdict,
+    group: &Approval,
     layer: &registry::Policy,
+    registry: &Registry,
     facts: &Facts<'_>,
 ) -> Result<(), Denial> {
+    let name = group.from.to_string();
+    let Some(rule) = name.parse().ok().and_then(|name| registry.approval_rule(&name)) else {
+        // Nobody could ever approve it, and a slip in a policy is not to look like a wait.
+        let rule = format!("policy {}: no approval rule is registered as {name}", layer.name);
+        return Err(Denial::new(Reason::Indeterminate).asked(asked(facts)).by(rule, &layer.owner));
+    };
+    let count = needs.entry(name).or_default();
+    *count = u32::from(group.count.get()).max(rule.count).max(*count);
+    Ok(())
+}
+
+fn take(ruled: &mut Ruled, verdict: &Verdict, layer: &registry::Policy, facts: &Facts<'_>) -> Result<(), Denial> {
     match &verdict.ruling {
         Ruling::Allow => {}
-        Ruling::NeedsApproval(groups) => {
-            for group in groups {
-                let count = needs.entry(group.from.to_string()).or_default();
-                *count = u32::from(group.count.get()).max(*count);
-            }
-            ruled.because.extend(verdict.reasons.iter().map(|reason| said(layer, reason)));
-        }
+        Ruling::NeedsApproval(_) => ruled.because.extend(verdict.reasons.iter().map(|reason| said(layer, reason))),
         Ruling::Deny => {
             let reason = verdict.reasons.first();
             let rule = reason.map_or_else(|| format!("policy {}", layer.name), |reason| said(layer, reason));
@@ -122,11 +140,18 @@ fn clamp(ruled: &mut Ruled, verdict: &Verdict, layer: &registry::Policy, facts: 
     if let Some(most) = clamp.budget.filter(|most| facts.session.tokens >= *most) {
         return refuse(Reason::BudgetSpent, format!("{most} tokens a session"));
     }
+    // Held once more when the token is written: many ask at once.
+    ruled.per_minute = smaller(ruled.per_minute, clamp.per_minute);
+    ruled.budget = smaller(ruled.budget, clamp.budget);
     if let Some(ttl_s) = clamp.ttl_s {
         let ttl = Duration::from_secs(ttl_s.into());
         ruled.ttl_max = Some(ruled.ttl_max.map_or(ttl, |max| max.min(ttl)));
     }
     Ok(())
+}
+
+fn smaller<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
 }
 
 /// Names a rule and gives its sentence: `policy issue, high.rego:12: a high risk needs two`.

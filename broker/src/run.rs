@@ -17,14 +17,14 @@ use crate::{
     },
     rotation::{self, RotationError},
     serve,
-    store::{OpenError, SqliteStore, Store, StoreError},
+    store::{OpenError, PublicKey, SqliteStore, Store, StoreError},
     strangers::Strangers,
-    subjects::{Subjects, UnusableIssuers},
+    subjects::{Purpose, Subjects, UnusableIssuers},
 };
 use arc_swap::ArcSwap;
 use crumb_identity::{Alpn, Listener, NoIdentity, Peers, SystemClock, Workload};
-use crumb_token::{Clock, RecordId, SpiffeId, claims::IdentityProvider};
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use crumb_token::{AgentName, Clock, RecordId, SpiffeId, claims::IdentityProvider, revocation::Target};
+use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, broadcast, oneshot},
     task::JoinSet,
@@ -81,8 +81,8 @@ pub enum RunError {
     /// Another identity provider than the configuration names.
     #[error("identities come from `{0}`, and the configuration wants another provider")]
     Provider(String),
-    /// The issuers of subject tokens cannot be used.
-    #[error("the subject issuers cannot be used")]
+    /// The issuers of people's tokens cannot be used.
+    #[error("the issuers of people's tokens cannot be used")]
     Subjects(#[from] UnusableIssuers),
     /// No first key.
     #[error("no signing key")]
@@ -186,7 +186,9 @@ async fn assemble(
     }
     let stops = ArcSwap::from_pointee(store.stops().await?);
     let leases = Leases::new(store.leases().await?);
-    let keys = Arc::new(Keys::new(config.key_rotation, beginning.keys.clone()));
+    let is_revoked = |key: &PublicKey| beginning.revocations.iter().any(|r| r.target == Target::Key(key.id));
+    let earlier = beginning.keys.iter().filter(|key| !is_revoked(key)).cloned().collect();
+    let keys = Arc::new(Keys::new(config.key_rotation, earlier));
     rotation::turn(&keys, store.as_ref(), now).await?;
     let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), Arc::clone(&clock)));
     let broker = Broker {
@@ -194,7 +196,8 @@ async fn assemble(
         provider,
         registry: Arc::new(ArcSwap::from_pointee(registry)),
         environment: config.environment.clone(),
-        subjects: Subjects::load(config.subject_issuers.clone())?,
+        subjects: Subjects::load(Purpose::Subjects, config.subject_issuers.clone())?,
+        approvers: Subjects::load(Purpose::Approvers, config.approver_issuers.clone())?,
         paces: Paces::default(),
         approval_news: broadcast::Sender::new(APPROVAL_NEWS_MAX),
         leases,
@@ -209,6 +212,13 @@ async fn assemble(
         sessions_max: config.limits.sessions_per_agent,
         drift: config.drift,
     };
+    // Those that this start stops, and those that an earlier one stopped and did not come to end.
+    let registry = broker.registry();
+    let stands = |name: &AgentName| registry.agent(name).is_some_and(|agent| registry.standing(agent, now).is_ok());
+    let acting = broker.store.acting_agents(None, now).await?;
+    let left_behind = acting.into_iter().filter(|name| !stands(name));
+    let stopped: BTreeSet<AgentName> = stopped.into_iter().chain(left_behind).collect();
+    let stopped: Vec<AgentName> = stopped.into_iter().collect();
     broker.end_tokens(&stopped, Author::DIRECTORY).await.map_err(|_| StoreError::Unavailable)?;
     Ok(broker)
 }

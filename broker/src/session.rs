@@ -11,7 +11,8 @@ use crate::{
     rights,
 };
 use crumb_token::{
-    AgentName, Audience, Claims, Denial, Grants, Intent, Origin, Owner, Reason, SessionId, SpiffeId, Timestamp, Version,
+    AgentName, Audience, Claims, Denial, Grants, Intent, Origin, Owner, Reason, SessionId, SpiffeId, Timestamp,
+    Version,
     claims::{Ancestor, Subject},
 };
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// When it was closed, if it was.
     pub closed_at: Option<Timestamp>,
-    /// How many tokens were issued in it.
+    /// How many tokens were issued in it, or, inside another one, in the outermost session and all inside that.
     pub tokens: u64,
     /// What is held against it, or against a session above, until somebody has looked at it.
     pub review: Review,
@@ -189,8 +190,12 @@ pub fn open(
         }
     };
     let proof_end = opening.proof.as_ref().map(|proof| proof.expires_at);
-    let expires_at =
-        clamp::session_end(now, agent.session_life(opening.lifetime), parent.map(|session| session.expires_at), agent.valid_until);
+    let expires_at = clamp::session_end(
+        now,
+        agent.session_life(opening.lifetime),
+        parent.map(|session| session.expires_at),
+        agent.valid_until,
+    );
     let expires_at = proof_end.map_or(expires_at, |end| expires_at.min(end));
     Ok(Session {
         id,
@@ -288,7 +293,7 @@ fn parent_of<'s>(
 ) -> Result<Option<&'s Session>, Denial> {
     let Origin::Agent { session: id } = &opening.origin else { return Ok(None) };
     // One answer for no such session and for somebody else's: ids must tell nothing.
-    let known = parent.filter(|session| session.id == *id && session.peer == caller.id);
+    let known = parent.filter(|s| s.id == *id && s.belongs_to(caller, opening.process.as_ref()));
     let parent = known.ok_or_else(|| Denial::new(Reason::SessionUnknown).asked(format!("parent {id}")))?;
     if !parent.is_open(now) {
         return Err(Denial::new(Reason::SessionClosed).asked(format!("parent {id}")));

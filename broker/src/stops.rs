@@ -3,7 +3,6 @@
 //! Apart from the registry because a stop is an act of the moment and not of a manifest: it holds whatever is applied
 //! meanwhile. Revoking what was issued before is done together with it; this is only about what would come next.
 
-use crate::registry::Agent;
 use crumb_token::{AgentName, Audience, Denial, Owner, Reason, Timestamp, origin::Principal};
 use std::{collections::BTreeMap, fmt};
 
@@ -27,9 +26,9 @@ impl Scope {
     pub fn from_words(kind: &str, name: &str) -> Option<Self> {
         match kind {
             "agent" => name.parse().ok().map(Self::Agent),
-            "owner" => name.parse().ok().map(Self::Owner),
+            "owner" => name.to_ascii_lowercase().parse().ok().map(Self::Owner),
             "tool_server" => name.parse().ok().map(Self::ToolServer),
-            "subject" => name.parse().ok().map(Self::Subject),
+            "subject" => name.parse().ok().map(Principal::in_one_spelling).map(Self::Subject),
             "everything" => name.is_empty().then_some(Self::Everything),
             _ => None,
         }
@@ -92,6 +91,32 @@ impl Stops {
     /// The most stops at once.
     pub const LEN_MAX: usize = 1_000;
 
+    /// Returns the stop of exactly this.
+    pub fn get(&self, scope: &Scope) -> Option<&Stop> {
+        self.0.get(scope)
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Says whether nothing is stopped.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns these with another stop of `scope`, or with none.
+    #[must_use]
+    pub fn with(&self, scope: &Scope, stop: Option<Stop>) -> Self {
+        let mut next = self.0.clone();
+        match stop {
+            Some(stop) => next.insert(scope.clone(), stop),
+            None => next.remove(scope),
+        };
+        Self(next)
+    }
+
     /// Walks them.
     pub fn iter(&self) -> impl Iterator<Item = (&Scope, &Stop)> {
         self.0.iter()
@@ -102,13 +127,18 @@ impl Stops {
     /// # Errors
     ///
     /// `stopped`.
-    pub fn check_agent(&self, agent: &Agent, subject: Option<&Principal>) -> Result<(), Denial> {
+    pub fn check_agent(
+        &self,
+        agent: &AgentName,
+        owner: Option<&Owner>,
+        subject: Option<&Principal>,
+    ) -> Result<(), Denial> {
         if self.0.is_empty() {
             return Ok(());
         }
         self.check(Scope::Everything)?;
-        self.check(Scope::Agent(agent.name.clone()))?;
-        self.check(Scope::Owner(agent.owner.clone()))?;
+        self.check(Scope::Agent(agent.clone()))?;
+        owner.map_or(Ok(()), |owner| self.check(owner_scope(owner)))?;
         subject.map_or(Ok(()), |name| self.check(Scope::Subject(name.clone())))
     }
 
@@ -125,6 +155,11 @@ impl Stops {
         let Some(stop) = self.0.get(&scope) else { return Ok(()) };
         Err(Denial::new(Reason::Stopped).asked(&scope).by(format!("kill switch: {}", stop.why), &stop.by))
     }
+}
+
+/// People are stopped whatever the case of their address is.
+fn owner_scope(owner: &Owner) -> Scope {
+    Scope::Owner(owner.as_str().to_ascii_lowercase().parse().unwrap_or_else(|_| owner.clone()))
 }
 
 #[cfg(test)]

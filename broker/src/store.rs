@@ -18,14 +18,17 @@ pub use answer::{Answer, ClaimsRow, DenialRow};
 pub use sqlite::{OpenError, SqliteStore};
 
 use crate::{
-    approval::{Approval, Vote},
+    approval::{Approval, Vote, Wanted},
     audit::Record,
     drift::{Event, Rules},
     registry::{Edits, Shelf},
     session::Session,
     stops::{Scope, Stop, Stops},
 };
-use crumb_token::{AgentName, ApprovalId, Clock, Denial, KeyId, Owner, Reason, RequestId, SessionId, SpiffeId, Timestamp, revocation::Target};
+use crumb_token::{
+    AgentName, ApprovalId, Clock, Denial, KeyId, Owner, Reason, RequestId, SessionId, SpiffeId, Timestamp,
+    revocation::Target,
+};
 use futures::future::BoxFuture;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -104,8 +107,8 @@ pub enum Written {
     Seen(Seen),
     /// The session was closed in the meantime.
     SessionClosed,
-    /// The approval was used or has ended in the meantime, or the session was halted, contracted or resumed.
-    NotApproved(Denial),
+    /// Something that the decision was based on has changed in the meantime: the approval, the budget, or a halt.
+    Changed(Denial),
     /// The agent has as many sessions open as it may.
     TooManySessions,
 }
@@ -123,10 +126,40 @@ pub struct Issuance {
     pub session: SessionId,
     /// How many times what is held against the session had changed when it was decided.
     pub changes: u64,
+    /// How many tokens the outermost session may have, this one among them.
+    pub budget: Option<u64>,
     /// The approval that it takes.
     pub redeems: Option<ApprovalId>,
     /// What goes into the trail.
     pub record: Record,
+}
+
+/// A request for approval that is about to be made.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// What it says.
+    pub approval: Approval,
+    /// The agent that asks.
+    pub agent: AgentName,
+    /// Now.
+    pub now: Timestamp,
+    /// An approval of the same ask that does not hold any more; it is over then.
+    pub instead_of: Option<ApprovalId>,
+    /// What goes into the trail.
+    pub record: Record,
+}
+
+/// Which requests for approval to list.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing {
+    /// Only this session's.
+    pub session: Option<SessionId>,
+    /// Only those in this state, one of [`State::WORDS`](crate::approval::State::WORDS).
+    pub state: Option<&'static str>,
+    /// Now.
+    pub now: Timestamp,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// A decision that a tool server reported.
@@ -184,18 +217,22 @@ pub enum Closed {
 }
 
 /// What is to be ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Ending {
     /// What, each by a revocation of its own.
     pub targets: Vec<Target>,
-    /// Now.
-    pub now: Timestamp,
-    /// The end of the last token that may be alive.
-    pub tokens_until: Timestamp,
+    /// Read in the transaction: whatever was issued before it is reached.
+    pub clock: Arc<dyn Clock>,
     /// How many revocations may be in force.
     pub live_max: u32,
     /// What is stopped together with it.
     pub stop: Option<(Scope, Stop)>,
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ending").field("targets", &self.targets).field("stop", &self.stop).finish_non_exhaustive()
+    }
 }
 
 /// The outcome of an ending.
@@ -247,6 +284,9 @@ pub type OnRevoked = Box<dyn FnOnce(&[Revocation]) + Send>;
 /// Told right after manifests are committed, in the order of commits, even when nobody waits for the answer any more.
 pub type OnApplied = Box<dyn FnOnce() + Send>;
 
+/// Says which requests for approval a listing takes.
+pub type Keep = Box<dyn Fn(&Approval) -> bool + Send>;
+
 /// Where the broker remembers.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Begins a new start: takes an epoch, forgets requests that are too old to be repeated, records the start.
@@ -264,23 +304,19 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns a request for approval.
     fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>>;
 
-    /// Returns the newest request for approval of exactly this ask.
-    fn approval_of(&self, session: SessionId, digest: [u8; 32]) -> Pending<'_, Option<Approval>>;
+    /// Returns the request for approval that answers an ask: the newest refusal of it, whatever its lifetime and step, that
+    /// nobody has appealed, or else the newest request for exactly this.
+    fn approval_of(&self, wanted: Wanted) -> Pending<'_, Option<Approval>>;
 
-    /// Returns at most `limit` requests for approval, the newest first, of one session when given.
-    fn approvals(&self, session: Option<SessionId>, limit: u32) -> Pending<'_, Vec<Approval>>;
+    /// Returns requests for approval, the newest first: those of the newest 2,000 of the listing that `keep` takes.
+    fn approvals(&self, listing: Listing, keep: Keep) -> Pending<'_, Vec<Approval>>;
 
-    /// Counts an agent's requests for approval lately: all, approved, refused.
-    fn approval_history(&self, agent: AgentName, now: Timestamp) -> Pending<'_, [u64; 3]>;
+    /// Counts each agent's requests for approval lately: all, approved, refused. In the order of `agents`.
+    fn approval_histories(&self, agents: Vec<AgentName>, now: Timestamp) -> Pending<'_, Vec<[u64; 3]>>;
 
-    /// Writes a new request for approval with its record, or returns the same one when it waits already.
-    fn ask_approval(
-        &self,
-        approval: Approval,
-        agent: AgentName,
-        now: Timestamp,
-        record: Record,
-    ) -> Pending<'_, Result<Approval, Denial>>;
+    /// Writes a new request for approval with its record, or returns the one that answers the same ask already. The denial,
+    /// and nothing written, when as many wait as may, and for a second appeal.
+    fn ask_approval(&self, asking: Asking) -> Pending<'_, Result<Approval, Denial>>;
 
     /// Takes a vote and writes its record. The denial when it cannot be taken; then nothing was written.
     fn vote(&self, id: ApprovalId, vote: Vote, now: Timestamp, record: Record)
@@ -307,6 +343,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Revokes, closes the sessions that end with it, and writes the record.
     fn revoke(&self, ending: Ending, record: Record, committed: OnRevoked) -> Pending<'_, Ended>;
+
+    /// Says whether one of `targets` is revoked for what was issued then.
+    fn is_revoked(&self, targets: Vec<Target>, issued_at: Timestamp) -> Pending<'_, bool>;
 
     /// Returns until when each deployment counts as there.
     fn leases(&self) -> Pending<'_, Vec<(AgentName, Timestamp)>>;

@@ -26,7 +26,7 @@ type Way = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxErr
 /// Who looks, and where the broker is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApproverArg {
-    /// A file with a token that says who you are, from an identity provider that the broker believes; - for stdin.
+    /// A file with a token that says who you are, made out for approving; - for stdin.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     #[command(flatten)]

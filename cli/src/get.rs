@@ -49,7 +49,11 @@ fn kinds(text: &str) -> Result<Which, String> {
             Kind::ApprovalRule
         }
         "directory" | "directories" => Kind::Directory,
-        _ => return Err("is one of agents, tools, personas, bundles, policies, groups, directories, all and unknown".to_owned()),
+        _ => {
+            return Err(
+                "is one of agents, tools, personas, bundles, policies, groups, directories, all and unknown".to_owned()
+            );
+        }
     };
     Ok(Which::One(kind))
 }
@@ -104,7 +108,9 @@ async fn unknown(client: &mut RegistryServiceClient<Channel>, args: &GetArgs, fo
         });
     }
     match unknown.first() {
-        Some(first) => output::next(format!("register `{}` with an owner, or find out who runs {}", first.agent, first.peer)),
+        Some(first) => {
+            output::next(format!("register `{}` with an owner, or find out who runs {}", first.agent, first.peer))
+        }
         None => output::note(dim("nobody asked for an agent that is not registered")),
     }
     Ok(())

@@ -67,7 +67,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run everything on this machine's loopback, for development.
     Dev(dev::DevArgs),
-    /// Open, delegate, take over, describe and close sessions.
+    /// Open, delegate, take over, describe and close sessions; see what drift has halted.
     Session(session::SessionArgs),
     /// Call a tool through the sidecar, which attaches a call token.
     Call(call::CallArgs),

@@ -9,7 +9,9 @@ use crate::{
     exit::Failure,
     output::{self, Format, dim},
 };
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use crumb_proto::wire;
+use crumb_sdk::broker::approval::ApprovalState;
 use crumb_token::SessionId;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,8 +24,8 @@ const LOOK: Duration = Duration::from_secs(2);
 )]
 pub(crate) struct RequestsArgs {
     /// Only those in this state.
-    #[arg(long, value_enum)]
-    state: Option<State>,
+    #[arg(long, value_parser = states())]
+    state: Option<ApprovalState>,
     /// Only those of this session.
     #[arg(long)]
     session: Option<SessionId>,
@@ -34,26 +36,9 @@ pub(crate) struct RequestsArgs {
     who: ApproverArg,
 }
 
-/// Where a request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum State {
-    Pending,
-    Approved,
-    Refused,
-    Redeemed,
-    Expired,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Refused => "refused",
-            Self::Redeemed => "redeemed",
-            Self::Expired => "expired",
-        }
-    }
+/// Takes the words of the states, and names them in the help.
+fn states() -> impl TypedValueParser<Value = ApprovalState> {
+    PossibleValuesParser::new(ApprovalState::ALL.map(ApprovalState::word)).try_map(|word| word.parse())
 }
 
 /// What was shown of a request: its state, and how many votes it had.
@@ -64,7 +49,7 @@ pub(crate) async fn run(args: RequestsArgs, format: Format) -> Result<(), Failur
     let listed = list(&mut approver, &args).await?;
     let mut shown = Shown::new();
     show_changed(&listed, &mut shown, format);
-    let pending = listed.iter().find(|request| request.state == State::Pending.word());
+    let pending = listed.iter().find(|request| request.state == ApprovalState::Pending.word());
     match pending {
         Some(request) => output::next(format!(
             "crumb approve {id} --token-file FILE, or crumb deny {id} --why '…' --token-file FILE",
@@ -85,7 +70,7 @@ pub(crate) async fn run(args: RequestsArgs, format: Format) -> Result<(), Failur
 
 async fn list(approver: &mut Approver<'_>, args: &RequestsArgs) -> Result<Vec<wire::Approval>, Failure> {
     let request = wire::ListApprovalsRequest {
-        state: args.state.map(State::word).unwrap_or_default().to_owned(),
+        state: args.state.map(ApprovalState::word).unwrap_or_default().to_owned(),
         session_id: args.session.as_ref().map(ToString::to_string).unwrap_or_default(),
         approver_token: approver.token(),
     };

@@ -16,7 +16,7 @@ pub(crate) fn read(path: &Path) -> Result<SubjectToken, Failure> {
         Failure::new(Exit::Usage, format!("{} cannot be read: {e}", path.display()), "name a file with the token, or -")
     })?;
     SubjectToken::from_presented(text.trim()).map_err(|e| {
-        let next = "get a token from the identity provider, with the broker as audience";
+        let next = "get a token from the identity provider, with the audience that the broker's configuration names";
         Failure::new(Exit::Usage, format!("{}: {e}", path.display()), next)
     })
 }

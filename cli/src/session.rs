@@ -1,6 +1,7 @@
 //! `crumb session`: declare an intent, hand a part of it to another agent, and end it.
 
 mod describe;
+mod halted;
 
 use crate::{
     exit::Failure,
@@ -45,6 +46,14 @@ enum SessionCommand {
     /// End a session: its tokens are refused everywhere within a second.
     #[command(after_help = "Example:\n  crumb session close ses_0198…")]
     Close(NamedArgs),
+    /// List the sessions that drift has halted or contracted; for operators.
+    #[command(after_help = "Examples:\n  crumb session halted\n  crumb session halted -o json | jq -r .session_id")]
+    Halted(halted::HaltedArgs),
+    /// Give a session back what drift took from it; for operators.
+    #[command(
+        after_help = "Examples:\n  crumb session resume ses_0198… --why 'it was a load test'\n  crumb session resume ses_0198… --why 'looked at with Ada' -o json"
+    )]
+    Resume(halted::ResumeArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,6 +121,8 @@ pub(crate) async fn run(args: SessionArgs, format: Format) -> Result<(), Failure
         SessionCommand::Adopt(args) => adopt(args, format).await,
         SessionCommand::Describe(args) => describe(args, format).await,
         SessionCommand::Close(args) => close(args, format).await,
+        SessionCommand::Halted(args) => halted::list(args, format).await,
+        SessionCommand::Resume(args) => halted::resume(args, format).await,
     }
 }
 

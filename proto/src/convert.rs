@@ -1,7 +1,10 @@
 //! Wire to vocabulary and back, for what several messages share: grants, scopes, origins, denials.
 
 use crate::{Violations, wire};
-use crumb_token::{Audience, Denial, Grant, Grants, Origin, Reason, origin::Assurance};
+use crumb_token::{
+    Audience, Denial, Grant, Grants, Origin, Reason,
+    origin::{Assurance, Principal},
+};
 
 /// The most scopes in one envelope: as many tool servers as one session can reach.
 pub const SCOPES_MAX: usize = 16;
@@ -57,8 +60,9 @@ pub fn origin(v: &mut Violations, field: &str, origin: Option<&wire::Origin>) ->
     use wire::origin::Kind;
     match origin.and_then(|o| o.kind.as_ref()) {
         Some(Kind::User(name)) => {
-            let name = v.parse(format!("{field}.user"), name)?;
-            Some(Origin::User { name, assurance: Assurance::Asserted })
+            let name: Principal = v.parse(format!("{field}.user"), name)?;
+            // Whatever is stopped, revoked or forbidden by this name must not be got around by another spelling.
+            Some(Origin::User { name: name.in_one_spelling(), assurance: Assurance::Asserted })
         }
         Some(Kind::Schedule(name)) => Some(Origin::Schedule { name: v.parse(format!("{field}.schedule"), name)? }),
         Some(Kind::ParentSession(id)) => {

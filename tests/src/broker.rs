@@ -13,8 +13,8 @@ use crumb_proto::{
     from_status, wire,
     wire::{
         AuditRecord, ExchangeRequest, ExchangeResponse, Grant, OpenSessionRequest, Origin, Scope, TailRequest,
-        approval_service_client::ApprovalServiceClient, audit_service_client::AuditServiceClient, feed_service_client::FeedServiceClient, origin::Kind,
-        registry_service_client::RegistryServiceClient,
+        approval_service_client::ApprovalServiceClient, audit_service_client::AuditServiceClient,
+        feed_service_client::FeedServiceClient, origin::Kind, registry_service_client::RegistryServiceClient,
         revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
         token_service_client::TokenServiceClient,
     },

@@ -47,7 +47,8 @@ impl FedVerifier {
     pub fn revoke(&mut self, targets: impl IntoIterator<Item = Target>, now_s: u64) {
         let until = Timestamp::from_unix_s(KEY_IN_FORCE.1);
         let numbered = targets.into_iter().zip(self.sequence + 1..);
-        let revocations: Vec<_> = numbered.map(|(target, sequence)| Revocation::whole(sequence, target, until)).collect();
+        let revocations: Vec<_> =
+            numbered.map(|(target, sequence)| Revocation::whole(sequence, target, until)).collect();
         self.sequence = revocations.last().map_or(self.sequence, |last| last.sequence);
         self.apply(false, vec![], revocations, now_s);
     }

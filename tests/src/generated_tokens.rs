@@ -48,8 +48,17 @@ fn grants() -> impl Strategy<Value = Grants> {
 
 /// Claims that were issued before [`NOW`], and end around it.
 pub fn claims() -> impl Strategy<Value = Claims> {
-    (grants(), one(PEERS), one(SERVERS), 1..=60u64, 0..=40u64, 0..=8u8, collection::vec(one(PEERS), 0..4), collection::vec(select(ABOVE).prop_map(player::above), 0..4)).prop_map(
-        |(grants, holder, audience, age, left, depth_limit, actors, ancestors)| Claims {
+    (
+        grants(),
+        one(PEERS),
+        one(SERVERS),
+        1..=60u64,
+        0..=40u64,
+        0..=8u8,
+        collection::vec(one(PEERS), 0..4),
+        collection::vec(select(ABOVE).prop_map(player::above), 0..4),
+    )
+        .prop_map(|(grants, holder, audience, age, left, depth_limit, actors, ancestors)| Claims {
             grants,
             holder,
             audience,
@@ -59,8 +68,7 @@ pub fn claims() -> impl Strategy<Value = Claims> {
             actors,
             ancestors,
             ..player::claims()
-        },
-    )
+        })
 }
 
 fn scalar() -> impl Strategy<Value = Scalar> {

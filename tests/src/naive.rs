@@ -85,11 +85,13 @@ impl World {
         ];
         for fact in token.facts() {
             match (fact.name.as_str(), &fact.terms[..]) {
-                ("ancestor", [_, Value::Text(session), Value::Text(agent), Value::Text(version), _]) => endings.extend([
-                    format!("session:{session}"),
-                    format!("agent:{agent}"),
-                    format!("version:{agent}@{version}"),
-                ]),
+                ("ancestor", [_, Value::Text(session), Value::Text(agent), Value::Text(version), _]) => {
+                    endings.extend([
+                        format!("session:{session}"),
+                        format!("agent:{agent}"),
+                        format!("version:{agent}@{version}"),
+                    ])
+                }
                 ("subject", [Value::Text(name), _]) => endings.push(format!("subject:{name}")),
                 _ => {}
             }

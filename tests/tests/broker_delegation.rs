@@ -1,8 +1,13 @@
 //! Delegation between two agents with SVIDs of their own, through a real broker.
 
-use crumb_proto::wire::{DelegateRequest, DescribeSessionRequest};
+use crumb_proto::wire::{
+    ApplyRequest, DelegateRequest, DescribeSessionRequest, ManifestFile, OpenSessionRequest,
+    registry_service_client::RegistryServiceClient,
+};
 use crumb_tests::{
-    broker::{AGENT_PATH, Client, Setup, TestBroker, exchange, files, grant, reason, refusal, request_id},
+    broker::{
+        AGENT_PATH, Client, MANIFESTS, Setup, TestBroker, exchange, files, grant, opening, reason, refusal, request_id,
+    },
     member::id,
 };
 use crumb_token::parse::Unverified;
@@ -85,11 +90,8 @@ async fn refuses_another_peer_than_the_agents_own_and_more_levels_than_there_are
     let deep = DelegateRequest { depth: 8, ..delegating(&stage.session) };
     assert_eq!(reason(stage.delegate(deep).await), "delegation_refused");
     let last = stage.delegate(delegating(&stage.session)).await.expect("no further level");
-    let further = DelegateRequest {
-        agent: "research-bot".into(),
-        peer: id(AGENT_PATH).to_string(),
-        ..delegating(&last)
-    };
+    let further =
+        DelegateRequest { agent: "research-bot".into(), peer: id(AGENT_PATH).to_string(), ..delegating(&last) };
     assert_eq!(reason(stage.helper.sessions().delegate(further).await), "delegation_refused");
     assert_eq!(reason(stage.helper.sessions().delegate(delegating(&stage.session)).await), "session_unknown");
 }
@@ -115,4 +117,33 @@ async fn the_delegate_is_told_on_whose_behalf_and_nobody_else_is() {
     assert!(!told.origin_verified && told.origin.is_some());
     assert_eq!(told.envelope[0].grants, [grant("read_file", "read", "file:///docs/*")]);
     assert_eq!(reason(stage.planner.sessions().describe_session(ask).await), "session_unknown");
+}
+
+#[tokio::test]
+async fn a_delegate_loses_what_its_delegator_loses() {
+    let stage = Stage::new().await;
+    let delegated = stage.delegate(delegating(&stage.session)).await.expect("delegated");
+    stage.helper.exchange(exchange(&delegated)).await.expect("a token");
+    let narrower = MANIFESTS.replacen("[\"file:///docs/*\", \"file:///notes/*\"]", "[\"file:///notes/*\"]", 1);
+    let documents = vec![ManifestFile { file: "all.yaml".into(), text: narrower }];
+    let apply = ApplyRequest { documents, ..ApplyRequest::default() };
+    let applied = RegistryServiceClient::new(stage.broker.admin()).apply(apply).await.expect("applied").into_inner();
+    assert!(applied.defects.is_empty(), "{:?}", applied.defects);
+    assert_eq!(reason(stage.helper.exchange(exchange(&delegated)).await), "outside_manifest");
+    assert_eq!(reason(stage.delegate(delegating(&stage.session)).await), "outside_manifest");
+}
+
+#[tokio::test]
+async fn delegating_uses_up_nobody_elses_sessions() {
+    let stage = Stage::new().await;
+    for _ in 0..256 {
+        stage.delegate(delegating(&stage.session)).await.expect("room");
+    }
+    assert_eq!(reason(stage.delegate(delegating(&stage.session)).await), "too_many_sessions");
+    let own = OpenSessionRequest {
+        agent: "helper".into(),
+        envelope: vec![files(&[("read_file", "read", "file:///docs/*")])],
+        ..opening()
+    };
+    stage.helper.open(own).await.expect("its own sessions are its own");
 }

@@ -9,7 +9,8 @@ use crumb_proto::wire::{
 use crumb_sdk::feed::follow;
 use crumb_tests::{
     broker::{
-        AGENT, AGENT_PATH, Client, FILES, MAIL, PATIENCE, Setup, TestBroker, exchange, files, reason, refusal, request_id,
+        AGENT, AGENT_PATH, Client, FILES, MAIL, PATIENCE, Setup, TestBroker, exchange, files, reason, refusal,
+        request_id,
     },
     member::id,
 };
@@ -114,7 +115,7 @@ async fn of_kind(broker: &TestBroker, kind: &str) -> Vec<AuditRecord> {
 }
 
 fn with(rules: &str) -> Setup {
-    Setup { config: rules.into(), ..Setup::governed() }
+    Setup { config: rules.into(), ..Setup::default() }
 }
 
 /// After two sessions of the same kind a tool that neither used is new.
@@ -144,7 +145,10 @@ async fn twenty_denied_calls_halt_a_session_and_a_resume_gives_it_back() {
 
     let listed = held(&broker).await;
     let [listed] = &listed[..] else { panic!("one: {listed:?}") };
-    assert_eq!((listed.session_id.as_str(), listed.agent.as_str(), listed.owner.as_str()), (&*session, AGENT, "ada@a.test"));
+    assert_eq!(
+        (listed.session_id.as_str(), listed.agent.as_str(), listed.owner.as_str()),
+        (&*session, AGENT, "ada@a.test")
+    );
     assert_eq!((listed.action.as_str(), listed.rule.as_str()), ("halt", "denials_in_a_row"));
     assert_eq!((listed.measured, listed.threshold), (20, 20));
     let halts = of_kind(&broker, "session.halt").await;
@@ -160,7 +164,11 @@ async fn twenty_denied_calls_halt_a_session_and_a_resume_gives_it_back() {
     assert_eq!(reason(client.exchange(request).await), "lifetime_too_short", "and is not handed out again");
     let resumed = of_kind(&broker, "session.resume").await;
     assert!(resumed[0].peer.starts_with("uid:"), "{:?}", resumed[0]);
-    assert!(resumed[0].detail.contains("looked at it") && resumed[0].detail.contains("measured 20"), "{:?}", resumed[0]);
+    assert!(
+        resumed[0].detail.contains("looked at it") && resumed[0].detail.contains("measured 20"),
+        "{:?}",
+        resumed[0]
+    );
     server.report(denials(&session, 19)).await;
     client.exchange(exchange(&session)).await.expect("the row began anew");
 }
@@ -221,7 +229,10 @@ async fn a_tool_that_its_kind_never_used_contracts_a_session() {
     assert!(denial.asked.contains("write_file") && !denial.asked.contains("read_file"), "{}", denial.asked);
     assert!(denial.rule.contains("contracted") && denial.rule.contains("new_tool"), "{}", denial.rule);
     assert!(denial.next.contains("read_file"), "{}", denial.next);
-    assert_eq!((held(&broker).await[0].action.as_str(), of_kind(&broker, "session.contract").await.len()), ("contract", 1));
+    assert_eq!(
+        (held(&broker).await[0].action.as_str(), of_kind(&broker, "session.contract").await.len()),
+        ("contract", 1)
+    );
 
     // What contracted one session is not usual for the next, before somebody has said so.
     let next = client.session().await;

@@ -2,11 +2,14 @@
 
 use crumb_identity::SystemClock;
 use crumb_proto::wire::{
-    DelegateRequest, LiftRequest, ListStopsRequest, RevokeRequest, revocation_service_client::RevocationServiceClient,
+    DelegateRequest, LiftRequest, ListStopsRequest, OpenSessionRequest, Origin, RevokeRequest, origin::Kind,
+    revocation_service_client::RevocationServiceClient,
 };
 use crumb_sdk::feed::follow;
 use crumb_tests::{
-    broker::{AGENT, AGENT_PATH, Client, FILES, PATIENCE, Setup, TestBroker, exchange, files, opening, reason, request_id},
+    broker::{
+        AGENT, AGENT_PATH, Client, FILES, PATIENCE, Setup, TestBroker, exchange, files, opening, reason, request_id,
+    },
     member::id,
 };
 use crumb_token::{Ask, Clock as _, SpiffeId, TokenText};
@@ -199,4 +202,70 @@ async fn one_entry_ends_everything_that_was_delegated_below() {
     assert_eq!(sequence, 1, "one revocation");
     assert_eq!(broker.trail().await.len(), before + 1, "and one record");
     assert_eq!(reason(helper.exchange(exchange(&delegated.session_id)).await), "session_closed");
+}
+
+#[tokio::test]
+async fn a_revoked_key_signs_nothing_more_and_another_one_begins_at_once() {
+    let broker = TestBroker::start().await;
+    let server = ToolServer::start(&broker).await;
+    let (client, peer) = (broker.client(AGENT_PATH).await, id(AGENT_PATH));
+    let session = client.session().await;
+    let old = token(&client, &session).await;
+    server.comes_to(&old, &peer, true).await;
+    broker.operator().revoke(revoking("key", "1")).await.expect("revoked");
+    server.comes_to(&old, &peer, false).await;
+    let new = token(&client, &session).await;
+    server.comes_to(&new, &peer, true).await;
+    assert!(!server.allows(&old, &peer));
+    // Nor does a start bring it back.
+    let broker = broker.restart().await;
+    let server = ToolServer::start(&broker).await;
+    server.comes_to(&new, &peer, true).await;
+    assert!(!server.allows(&old, &peer), "the key is not published again");
+}
+
+#[tokio::test]
+async fn a_repeated_request_brings_nothing_back_that_was_revoked_or_stopped() {
+    let broker = TestBroker::start().await;
+    let client = broker.client(AGENT_PATH).await;
+    let session = client.session().await;
+    let request = exchange(&session);
+    client.exchange(request.clone()).await.expect("a token");
+    broker.operator().revoke(revoking("tool_server", FILES)).await.expect("revoked");
+    assert_eq!(reason(client.exchange(request.clone()).await), "lifetime_too_short");
+    let broker = broker.restart().await;
+    let client = broker.client_of(client);
+    assert_eq!(reason(client.exchange(request).await), "lifetime_too_short", "nor signed anew, with a later beginning");
+    let later = exchange(&session);
+    loop {
+        // A second has to pass before what is issued is later than what was revoked.
+        if client.exchange(exchange(&session)).await.is_ok() {
+            break;
+        }
+    }
+    client.exchange(later.clone()).await.expect("a token");
+    broker.operator().revoke(RevokeRequest { stop: true, ..revoking("tool_server", FILES) }).await.expect("stopped");
+    assert_eq!(reason(client.exchange(later).await), "stopped");
+}
+
+#[tokio::test]
+async fn a_session_that_ended_with_its_agent_can_be_closed_like_any_other() {
+    let broker = TestBroker::start().await;
+    let client = broker.client(AGENT_PATH).await;
+    let session = client.session().await;
+    broker.operator().revoke(revoking("agent", AGENT)).await.expect("revoked");
+    client.close(&session).await.expect("closing a closed session is no error");
+}
+
+#[tokio::test]
+async fn a_person_is_stopped_in_every_spelling() {
+    let broker = TestBroker::start().await;
+    let client = broker.client(AGENT_PATH).await;
+    let stop = RevokeRequest { stop: true, ..revoking("subject", "Bob@A.test") };
+    broker.operator().revoke(stop).await.expect("stopped");
+    for name in ["bob@a.test", "BOB@a.test"] {
+        let origin = Origin { kind: Some(Kind::User(name.into())) };
+        let request = OpenSessionRequest { origin: Some(origin), ..opening() };
+        assert_eq!(reason(client.open(request).await), "stopped", "{name}");
+    }
 }

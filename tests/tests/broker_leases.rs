@@ -1,8 +1,6 @@
 //! Deployment leases and agents that nobody registered, through a real broker.
 
-use crumb_proto::wire::{
-    ListUnknownRequest, RenewLeaseRequest, registry_service_client::RegistryServiceClient,
-};
+use crumb_proto::wire::{ListUnknownRequest, RenewLeaseRequest, registry_service_client::RegistryServiceClient};
 use crumb_tests::broker::{
     AGENT, AGENT_PATH, Client, MANIFESTS, PATIENCE, Setup, TestBroker, exchange, opening, reason,
 };

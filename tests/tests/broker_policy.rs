@@ -8,8 +8,10 @@ use crumb_proto::{
     },
 };
 use crumb_tests::broker::{
-    AGENT_PATH, Client, PATIENCE, Setup, TestBroker, exchange, files, grant, opening, reason, refusal, request_id,
+    AGENT_PATH, Client, GOVERNED, PATIENCE, Setup, TestBroker, exchange, files, grant, opening, reason, refusal,
+    request_id,
 };
+use crumb_tests::member::{root, svid};
 use crumb_token::Denial;
 use tokio::{task::JoinSet, time::timeout};
 use tonic::Status;
@@ -48,7 +50,11 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let broker = TestBroker::start_with(Setup::governed()).await;
+        Self::with(Setup::governed()).await
+    }
+
+    async fn with(setup: Setup) -> Self {
+        let broker = TestBroker::start_with(setup).await;
         let janitor = broker.client(JANITOR).await;
         let portal = broker.client("/portal").await;
         let session = janitor.open(tidying()).await.expect("a session");
@@ -64,6 +70,26 @@ impl Stage {
         let (_, denial) = refusal(self.exchange(deleting(&self.session)).await);
         assert_eq!(denial.reason.code(), "approval_needed");
         denial.asked
+    }
+
+    /// Puts other manifests in force.
+    async fn governed_by(mut self, manifests: &str) -> Self {
+        std::fs::write(self.broker.path("registry").join("governed.yaml"), manifests).expect("a file of our own");
+        self.broker = self.broker.restart().await;
+        self.janitor = self.broker.client_of(self.janitor);
+        self.portal = self.broker.client_of(self.portal);
+        self
+    }
+
+    async fn list(&self, state: &str, session: &str) -> Result<Vec<Approval>, Status> {
+        let request =
+            ListApprovalsRequest { state: state.into(), session_id: session.into(), ..ListApprovalsRequest::default() };
+        self.portal.approvals().list_approvals(request).await.map(|listed| listed.into_inner().approvals)
+    }
+
+    async fn refuse(&self, id: &str) {
+        let no = RefuseRequest { approval_id: id.into(), why: "not tonight".into(), ..RefuseRequest::default() };
+        self.portal.approvals().refuse(no).await.expect("refused");
     }
 
     async fn approve(&self, id: &str) -> Result<Approval, Status> {
@@ -193,8 +219,7 @@ async fn nobody_approves_his_own_nor_what_is_not_his_to_approve() {
 async fn a_refusal_says_who_and_why_and_can_be_appealed_by_who_asked() {
     let stage = Stage::new().await;
     let id = stage.ask().await;
-    let no = RefuseRequest { approval_id: id.clone(), why: "not tonight".into(), ..RefuseRequest::default() };
-    stage.portal.approvals().refuse(no).await.expect("refused");
+    stage.refuse(&id).await;
     let (_, denial) = refusal(stage.exchange(deleting(&stage.session)).await);
     assert_eq!((denial.reason.code(), denial.rule.as_str()), ("approval_denied", "not tonight"));
     assert_eq!(denial.author, "spiffe://a.test/portal");
@@ -260,4 +285,140 @@ async fn approvals_outlive_a_restart_of_the_broker() {
     let janitor = broker.client_of(janitor);
     janitor.exchange(deleting(&session)).await.expect("a token");
     assert_eq!(reason(janitor.exchange(deleting(&session)).await), "approval_needed");
+}
+
+/// [`GOVERNED`], with the rule of the group in other words.
+fn governed(group: &str) -> String {
+    let members = GOVERNED.find("members: [").expect("a group");
+    let end = members + GOVERNED[members..].find("\n---").expect("its end");
+    format!("{}{group}{}", &GOVERNED[..members], &GOVERNED[end..])
+}
+
+#[tokio::test]
+async fn a_groups_own_rule_is_the_least_that_policy_can_ask() {
+    let two = governed("members: [eve@a.test, \"spiffe://a.test/portal\"]\n  count: 2");
+    let mut setup = Setup::default();
+    setup.manifests.push(("governed.yaml".into(), two));
+    let stage = Stage::with(setup).await;
+    let id = stage.ask().await;
+    let approved = stage.approve(&id).await.expect("a vote");
+    assert_eq!((approved.state.as_str(), approved.needed[0].count, approved.needed[0].approved), ("pending", 2, 1));
+    assert_eq!(reason(stage.exchange(deleting(&stage.session)).await), "approval_needed");
+}
+
+#[tokio::test]
+async fn a_policy_that_asks_a_group_that_is_not_there_comes_to_no_answer() {
+    let mut setup = Setup::default();
+    let nobody = GOVERNED.replace("\"from\": \"security\"", "\"from\": \"nobody\"");
+    setup.manifests.push(("governed.yaml".into(), nobody));
+    let stage = Stage::with(setup).await;
+    let (_, denial) = refusal(stage.exchange(deleting(&stage.session)).await);
+    assert_eq!(denial.reason.code(), "indeterminate");
+    assert_eq!(denial.rule, "policy issue: no approval rule is registered as nobody");
+}
+
+#[tokio::test]
+async fn an_approval_is_redeemed_for_what_holds_then_or_asked_for_anew() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    stage.approve(&id).await.expect("approved");
+    let stage = stage.governed_by(&governed("members: [eve@a.test, \"spiffe://a.test/portal\"]\n  count: 2")).await;
+    let second = stage.ask().await;
+    assert_ne!(second, id, "the group wants two by now");
+    assert_eq!(stage.list("expired", &stage.session).await.expect("a list")[0].approval_id, id);
+    assert_eq!(stage.approve(&second).await.expect("a vote").state, "pending");
+}
+
+#[tokio::test]
+async fn the_vote_of_who_is_not_of_the_group_any_more_redeems_nothing() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    stage.approve(&id).await.expect("approved");
+    let stage = stage.governed_by(&governed("members: [eve@a.test]\n  count: 1")).await;
+    assert_ne!(stage.ask().await, id);
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_answer_to_the_same_in_other_words_and_is_appealed_once() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    stage.refuse(&id).await;
+    let others = [
+        ExchangeRequest { ttl_s: 120, ..deleting(&stage.session) },
+        ExchangeRequest { task: "another step".into(), ..deleting(&stage.session) },
+        ExchangeRequest { holder: "spiffe://a.test/agent/janitor".into(), ..deleting(&stage.session) },
+    ];
+    for other in others {
+        let (_, denial) = refusal(stage.exchange(other).await);
+        assert_eq!((denial.reason.code(), denial.asked.as_str()), ("approval_denied", id.as_str()));
+    }
+    let less = wanted(&stage.session, &[("delete_file", "delete", "file:///tmp/a")]);
+    assert_eq!(reason(stage.exchange(less).await), "approval_needed", "less is another ask");
+    let appeal = AppealRequest { approval_id: id.clone(), why: "the disk is full".into() };
+    stage.janitor.approvals().appeal(appeal.clone()).await.expect("appealed");
+    assert_eq!(reason(stage.janitor.approvals().appeal(appeal).await), "approval_used");
+    let longer = ExchangeRequest { ttl_s: 120, ..deleting(&stage.session) };
+    assert_eq!(reason(stage.exchange(longer).await), "approval_needed", "the refusal does not stand any more");
+}
+
+#[tokio::test]
+async fn one_peer_follows_only_so_many_requests_at_once() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    let watch = async |client: &Client| {
+        let request = WatchApprovalRequest { approval_id: id.clone(), ..WatchApprovalRequest::default() };
+        client.approvals().watch_approval(request).await.map(tonic::Response::into_inner)
+    };
+    let mut watches = Vec::new();
+    for _ in 0..4 {
+        let mut stream = watch(&stage.janitor).await.expect("a watch");
+        assert_eq!(stream.message().await.expect("no error").expect("a message").state, "pending");
+        watches.push(stream);
+    }
+    assert_eq!(reason(watch(&stage.janitor).await.map(drop)), "overloaded");
+    watch(&stage.portal).await.expect("another one has room");
+}
+
+#[tokio::test]
+async fn whoever_follows_is_proven_again_at_each_look() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    let request = WatchApprovalRequest { approval_id: id, ..WatchApprovalRequest::default() };
+    let mut watch = stage.janitor.approvals().watch_approval(request).await.expect("a watch").into_inner();
+    assert_eq!(watch.message().await.expect("no error").expect("a message").state, "pending");
+    // The authority that vouched for the janitor is believed no more.
+    let other = root("another authority");
+    stage.broker.member.renew(&svid(&other, "/broker"), &[&other]).await;
+    let status = timeout(PATIENCE, watch.message()).await.expect("at the next look").expect_err("no longer proven");
+    assert_eq!(denial(&status).reason.code(), "svid_invalid");
+}
+
+#[tokio::test]
+async fn lists_by_state_and_session_and_knows_no_other_states() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    let other = stage.janitor.open(tidying()).await.expect("another session");
+    for state in ["", "pending"] {
+        for session in ["", &stage.session] {
+            let listed = stage.list(state, session).await.expect("a list");
+            assert_eq!(listed.iter().map(|a| a.approval_id.as_str()).collect::<Vec<_>>(), [id.as_str()]);
+        }
+        assert!(stage.list(state, &other).await.expect("a list").is_empty());
+    }
+    for state in ["approved", "refused", "redeemed", "expired"] {
+        assert!(stage.list(state, "").await.expect("a list").is_empty(), "{state}");
+    }
+    assert_eq!(reason(stage.list("waiting", "").await), "request_invalid");
+}
+
+#[tokio::test]
+async fn what_was_approved_and_fits_into_no_token_is_refused_before_it_is_redeemed() {
+    let stage = Stage::new().await;
+    let id = stage.ask().await;
+    let long = |n: usize| grant("delete_file", "delete", &format!("file:///tmp/{n}/{}", "a".repeat(900)));
+    let many =
+        ApproveRequest { approval_id: id.clone(), grants: (0..8).map(long).collect(), ..ApproveRequest::default() };
+    stage.portal.approvals().approve(many).await.expect("approved");
+    assert_eq!(reason(stage.exchange(deleting(&stage.session)).await), "too_many_grants");
+    assert_eq!(stage.list("approved", "").await.expect("a list")[0].approval_id, id, "and it is not used up");
 }

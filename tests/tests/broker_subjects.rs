@@ -3,7 +3,8 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use crumb_proto::wire::{
-    ApproveRequest, OpenSessionRequest, Origin, approval_service_client::ApprovalServiceClient, origin::Kind,
+    ApproveRequest, ExchangeRequest, OpenSessionRequest, Origin, approval_service_client::ApprovalServiceClient,
+    origin::Kind,
 };
 use crumb_tests::broker::{AGENT_PATH, Client, Setup, TestBroker, exchange, files, opening, reason, refusal};
 use crumb_token::{origin::Assurance, parse::Unverified};
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const ISSUER: &str = "https://login.a.test";
+
+/// The audience of the tokens that people approve with.
+const APPROVALS: &str = "crumb-approvals";
 
 /// An identity provider: one key, and the tokens that it signs.
 struct Provider(SigningKey);
@@ -24,10 +28,18 @@ impl Provider {
     fn config(&self) -> String {
         let x = URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
         let key = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x, "use": "sig"}]});
-        format!(
-            "[[subject_issuers]]\nname = \"corp\"\nkind = \"oidc\"\niss = \"{ISSUER}\"\naudiences = [\"crumb\"]\n\
-             principal = \"email\"\njwks = '{key}'\n"
-        )
+        let issuer = |list: &str, name: &str, audience: &str| {
+            format!(
+                "[[{list}]]\nname = \"{name}\"\nkind = \"oidc\"\niss = \"{ISSUER}\"\naudiences = [\"{audience}\"]\n\
+                 principal = \"email\"\njwks = '{key}'\n"
+            )
+        };
+        issuer("subject_issuers", "corp", "crumb") + &issuer("approver_issuers", "people", APPROVALS)
+    }
+
+    /// A token that `who` approves with.
+    fn approver(&self, who: &str) -> String {
+        self.token(|claims| (claims["email"], claims["aud"]) = (json!(who), json!(APPROVALS)))
     }
 
     fn token(&self, change: impl FnOnce(&mut Value)) -> String {
@@ -108,7 +120,8 @@ async fn refuses_another_persons_token_and_one_that_does_not_verify() {
         ..stage.for_bob(|_| {})
     };
     assert_eq!(reason(stage.client.open(scheduled).await), "subject_invalid");
-    let forged = OpenSessionRequest { subject_token: Provider(SigningKey::from_bytes(&[9; 32])).token(|_| {}), ..opening() };
+    let forged =
+        OpenSessionRequest { subject_token: Provider(SigningKey::from_bytes(&[9; 32])).token(|_| {}), ..opening() };
     let (_, denial) = refusal(stage.client.open(forged.clone()).await);
     assert_eq!(denial.reason.code(), "subject_invalid");
     let secret = forged.subject_token.split('.').next_back().expect("a signature");
@@ -124,27 +137,66 @@ async fn a_broker_without_issuers_believes_nobody() {
     assert_eq!(reason(client.open(request).await), "subject_invalid");
 }
 
+/// Asks for what needs an approval, for Bob, and returns the number of the request for it.
+async fn ask(stage: &Stage, janitor: &Client) -> String {
+    let right = [("delete_file", "delete", "file:///tmp/*")];
+    let request =
+        OpenSessionRequest { agent: "janitor".into(), envelope: vec![files(&right)], ..stage.for_bob(|_| {}) };
+    let session = janitor.open(request).await.expect("a session");
+    let asking = ExchangeRequest { scope: Some(files(&right)), ..exchange(&session) };
+    refusal(janitor.exchange(asking).await).1.asked
+}
+
 #[tokio::test]
 async fn people_approve_with_their_own_token_and_never_their_own_ask() {
     let stage = Stage::new().await;
-    let janitor = stage.broker.client("/agent/janitor").await;
-    let right = [("delete_file", "delete", "file:///tmp/*")];
-    let request = OpenSessionRequest { agent: "janitor".into(), envelope: vec![files(&right)], ..stage.for_bob(|_| {}) };
-    let session = janitor.open(request).await.expect("a session");
-    let asking = crumb_proto::wire::ExchangeRequest { scope: Some(files(&right)), ..exchange(&session) };
-    let (_, denial) = refusal(janitor.exchange(asking).await);
-    let approve = |who: &'static str| {
-        let approver_token = stage.provider.token(|claims| claims["email"] = json!(who));
-        let request = ApproveRequest { approval_id: denial.asked.clone(), approver_token, ..ApproveRequest::default() };
+    let id = ask(&stage, &stage.broker.client("/agent/janitor").await).await;
+    let approve = |who: &str| {
+        let approver_token = stage.provider.approver(who);
+        let request = ApproveRequest { approval_id: id.clone(), approver_token, ..ApproveRequest::default() };
         let mut approvals = ApprovalServiceClient::new(stage.broker.admin());
         async move { approvals.approve(request).await }
     };
     assert_eq!(reason(approve("bob@a.test").await), "not_an_approver", "whom it is done for");
     assert_eq!(reason(approve("Bob@a.test").await), "not_an_approver", "in another spelling");
     assert_eq!(reason(approve("ada@a.test").await), "not_an_approver", "the agent's owner");
+    let refused = stage.broker.trail().await.pop().expect("a record");
+    assert!(!refused.allowed && refused.detail.ends_with("by ada@a.test (token of people)"), "{}", refused.detail);
     assert_eq!(reason(approve("kim@a.test").await), "approval_unknown", "nobody of the group");
-    let approved = approve("eve@a.test").await.expect("approved").into_inner();
+    let approved = approve("Eve@a.test").await.expect("approved").into_inner();
     assert_eq!((approved.state.as_str(), approved.votes[0].approver.as_str()), ("approved", "eve@a.test"));
     let record = stage.broker.trail().await.pop().expect("a record");
-    assert_eq!((record.kind.as_str(), record.peer.as_str(), record.allowed), ("approval", "eve@a.test", true));
+    assert!(record.kind == "approval" && record.allowed && record.peer.starts_with("uid:"), "{record:?}");
+    assert_eq!(record.detail, format!("approved {id} by eve@a.test (token of people)"), "who, and on whose word");
+}
+
+#[tokio::test]
+async fn what_an_agent_holds_for_a_person_approves_nothing() {
+    let stage = Stage::new().await;
+    let janitor = stage.broker.client("/agent/janitor").await;
+    let portal = stage.broker.client("/portal").await;
+    let id = ask(&stage, &janitor).await;
+    let approve = |client: &Client, approver_token: String| {
+        let request = ApproveRequest { approval_id: id.clone(), approver_token, ..ApproveRequest::default() };
+        let mut approvals = client.approvals();
+        async move { approvals.approve(request).await }
+    };
+    let subject = stage.provider.token(|claims| claims["email"] = json!("eve@a.test"));
+    assert_eq!(reason(approve(&portal, subject).await), "subject_invalid", "Eve's token for sessions");
+    let both = stage.provider.token(|c| (c["email"], c["aud"]) = (json!("eve@a.test"), json!(["crumb", APPROVALS])));
+    assert_eq!(reason(approve(&portal, both).await), "subject_invalid", "one that is good for both");
+    let eve = stage.provider.approver("eve@a.test");
+    for agent in [&janitor, &stage.client] {
+        assert_eq!(reason(approve(agent, eve.clone()).await), "not_an_approver", "an agent that got hold of it");
+    }
+    let named = |actor: &str| {
+        let (claim, aud) = (json!({"sub": actor}), json!(APPROVALS));
+        stage.provider.token(|c| (c["email"], c["aud"], c["may_act"]) = (json!("eve@a.test"), aud, claim))
+    };
+    let other = named("spiffe://a.test/somebody");
+    assert_eq!(reason(approve(&portal, other).await), "subject_invalid", "another one may act for her");
+    approve(&portal, named("spiffe://a.test/portal")).await.expect("approved");
+    let record = stage.broker.trail().await.pop().expect("a record");
+    assert_eq!((record.peer.as_str(), record.allowed), ("spiffe://a.test/portal", true));
+    assert!(record.detail.ends_with("by eve@a.test (token of people)"), "{}", record.detail);
 }

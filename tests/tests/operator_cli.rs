@@ -2,18 +2,16 @@
 //! for before it ends anything.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use crumb_identity::SystemClock;
 use crumb_tests::{
     broker::{Client, Setup, TestBroker, exchange, files, opening, reason, refusal},
     processes::binary,
     skip::skipped,
 };
+use crumb_token::Clock as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{path::PathBuf, process::Stdio};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 const ISSUER: &str = "https://login.a.test";
@@ -27,17 +25,17 @@ fn issuers() -> String {
     let x = URL_SAFE_NO_PAD.encode(key().verifying_key().as_bytes());
     let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x, "use": "sig"}]});
     format!(
-        "[[subject_issuers]]\nname = \"corp\"\nkind = \"oidc\"\niss = \"{ISSUER}\"\naudiences = [\"crumb\"]\n\
+        "[[approver_issuers]]\nname = \"people\"\nkind = \"oidc\"\niss = \"{ISSUER}\"\naudiences = [\"approvals\"]\n\
          principal = \"email\"\njwks = '{keys}'\n"
     )
 }
 
 /// A token that says who somebody is.
 fn token_of(person: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = SystemClock::new().now().wall.as_unix_s();
     let header = json!({"alg": "EdDSA", "kid": "k1", "typ": "JWT"});
     let claims = json!({
-        "iss": ISSUER, "aud": "crumb", "sub": person, "email": person, "email_verified": true,
+        "iss": ISSUER, "aud": "approvals", "sub": person, "email": person, "email_verified": true,
         "iat": now, "exp": now + 300,
     });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -224,4 +222,14 @@ async fn a_stop_holds_until_it_is_lifted() {
     request.request_id = crumb_tests::broker::request_id();
     stage.janitor.open(request).await.expect("it goes on");
     assert_eq!(stage.run(&["kill-switch", "session", &stage.session, "--why", "x", "--yes"], "").await.code, 2);
+}
+
+#[tokio::test]
+async fn only_a_halted_session_is_resumed() {
+    let Some(stage) = Stage::set("crumb session resume").await else { return };
+    let none = stage.run(&["session", "halted", "-o", "json"], "").await;
+    assert_eq!((none.code, none.stdout.as_str()), (0, ""), "{none:?}");
+    let resume = ["session", "resume", &stage.session, "--why", "looked at"];
+    assert_eq!(stage.run(&resume, "").await.code, 8, "it was never halted");
+    assert_eq!(stage.run(&resume[..3], "").await.code, 2, "nobody says why");
 }

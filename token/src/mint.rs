@@ -53,7 +53,8 @@ pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<V
     }
     if claims.actors.len() > Claims::ACTORS_MAX
         || claims.ancestors.len() > Claims::ANCESTORS_MAX
-        || claims.depth_limit > profile::DEPTH_MAX {
+        || claims.depth_limit > profile::DEPTH_MAX
+    {
         return Err(MintError::Depth);
     }
     let token = build(claims, key_id, key).ok_or(MintError::Build)?;

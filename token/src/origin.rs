@@ -8,6 +8,16 @@ bounded_text! {
     Principal, 254, |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')
 }
 
+impl Principal {
+    /// Returns the one spelling of it: letters of a mail address count the same in both cases. Others are as they are.
+    #[must_use]
+    pub fn in_one_spelling(self) -> Self {
+        let is_mail = self.as_str().contains('@') && !self.as_str().contains("://");
+        // Lower case has the same bytes otherwise, so it stays within the rules.
+        if is_mail { self.as_str().to_ascii_lowercase().parse().unwrap_or(self) } else { self }
+    }
+}
+
 /// How far an origin can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Assurance {
@@ -98,6 +108,14 @@ impl fmt::Display for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mail_address_has_one_spelling() {
+        let spelled = |text: &str| text.parse::<Principal>().expect("a name").in_one_spelling().to_string();
+        assert_eq!(spelled("Bob@Acme.Example"), "bob@acme.example");
+        assert_eq!(spelled("spiffe://td/A@b"), "spiffe://td/A@b");
+        assert_eq!(spelled("U-17"), "U-17");
+    }
 
     #[test]
     fn refuses_words_that_claim_too_much() {

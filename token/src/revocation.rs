@@ -1,6 +1,6 @@
 //! What a revocation is about.
 
-use crate::{AgentName, Audience, KeyId, SessionId, TokenId, Version, origin::Principal};
+use crate::{AgentName, Audience, Claims, KeyId, SessionId, TokenId, Version, origin::Principal};
 use std::fmt;
 
 /// The tokens that one revocation ends.
@@ -71,6 +71,21 @@ impl Target {
     pub fn goes_on(&self) -> bool {
         matches!(self, Self::Agent(_) | Self::Version(..) | Self::ToolServer(_) | Self::Subject(_))
     }
+}
+
+/// Walks everything that ends a token of these claims when it is revoked, but for the key that signed it: the token itself,
+/// its session and those above, the agent of each and that version of it, its tool server, and on whose behalf it is.
+pub fn targets(claims: &Claims) -> impl Iterator<Item = Target> + '_ {
+    let own = (claims.session, &claims.agent, &claims.version);
+    let above = claims.ancestors.iter().map(|above| (above.session, &above.agent, &above.version));
+    let steps = above.chain([own]).flat_map(|(session, agent, version)| {
+        [Target::Session(session), Target::Agent(agent.clone()), Target::Version(agent.clone(), version.clone())]
+    });
+    let subject = claims.subject.iter().map(|subject| Target::Subject(subject.name.clone()));
+    std::iter::once(Target::Token(claims.token))
+        .chain(steps)
+        .chain([Target::ToolServer(claims.audience.clone())])
+        .chain(subject)
 }
 
 impl fmt::Display for Target {

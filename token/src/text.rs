@@ -36,12 +36,16 @@ pub fn bounded(s: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<Bo
     Ok(s.into())
 }
 
-/// Takes what may stand in a sentence: no control characters, no bidirectional overrides, no invisible joiners.
+/// Takes what may stand in a sentence: no control characters, no bidirectional overrides, nothing that
+/// Unicode says a reader need not see.
 ///
 /// A person approves what is shown; these are the characters that make shown and stored differ.
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        && !matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Implements a newtype over a bounded text: `FromStr`, `as_str`, `Display`, and a `Debug` that shows it quoted.

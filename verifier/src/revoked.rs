@@ -4,7 +4,7 @@
 //! set, and the writer copies only the young layer until it has grown.
 
 use crate::feed::{Revocation, Target};
-use crumb_token::{Claims, KeyId, Timestamp};
+use crumb_token::{Claims, KeyId, Timestamp, revocation::targets};
 use std::{collections::HashMap, sync::Arc};
 
 /// How many revocations the young layer takes: a copy of this many costs some tens of microseconds.
@@ -64,17 +64,7 @@ impl Revoked {
         if self.young.is_empty() && self.settled.is_empty() {
             return None;
         }
-        let own = (claims.session, &claims.agent, &claims.version);
-        let above = claims.ancestors.iter().map(|above| (above.session, &above.agent, &above.version));
-        let steps = above.chain([own]).flat_map(|(session, agent, version)| {
-            [Target::Session(session), Target::Agent(agent.clone()), Target::Version(agent.clone(), version.clone())]
-        });
-        let subject = claims.subject.iter().map(|subject| Target::Subject(subject.name.clone()));
-        let mut targets = std::iter::once(Target::Token(claims.token))
-            .chain(steps)
-            .chain([Target::ToolServer(claims.audience.clone())])
-            .chain(subject);
-        targets.find(|target| self.has(target, claims.issued_at)).map(|target| words(&target))
+        targets(claims).find(|target| self.has(target, claims.issued_at)).map(|target| words(&target))
     }
 
     /// Returns this set with `revocations`, and without those that nothing alive can need at `horizon`.

@@ -234,4 +234,5 @@ impl Owners {
 }
 
 #[cfg(test)]
+#[path = "table/tests.rs"]
 mod tests;

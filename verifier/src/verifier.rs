@@ -14,7 +14,8 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use crumb_token::{
-    Ask, Audience, Caveat, Claims, Denial, Environment, Now, Reason, SpiffeId, Timestamp, contents::earliest, token_text::Presented,
+    Ask, Audience, Caveat, Claims, Denial, Environment, Now, Reason, SpiffeId, Timestamp, contents::earliest,
+    token_text::Presented,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 

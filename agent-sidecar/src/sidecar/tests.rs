@@ -106,6 +106,16 @@ async fn another_caller_finds_neither_session_nor_task() {
 }
 
 #[tokio::test]
+async fn nobody_opens_a_session_inside_another_callers() {
+    let (b, one, other) = (bench(), attested("/bin/one"), attested("/bin/other"));
+    let (session, _) = begun(&b, &one, true).await;
+    let inside = || Opening { origin: Origin::Agent { session }, ..opening() };
+    let denial = b.sidecar.open(&other, inside()).await.expect_err("not its session");
+    assert_eq!(denial.reason, Reason::SessionUnknown);
+    assert!(b.sidecar.open(&one, inside()).await.is_ok());
+}
+
+#[tokio::test]
 async fn closing_takes_tokens_and_handles_away_at_once_and_can_be_asked_again() {
     let (b, one) = (bench(), attested("/bin/one"));
     let (session, task) = begun(&b, &one, true).await;

@@ -1,7 +1,10 @@
 //! Who may approve, what an approval is good for, and that it is used once.
 
 use super::*;
-use crate::session::{Lineage, Session};
+use crate::{
+    registry::Registry,
+    session::{BoundProcess, Lineage, Session},
+};
 use crumb_token::{Grant, Origin, SessionId, origin::Assurance};
 use uuid::Uuid;
 
@@ -41,6 +44,7 @@ fn wanted() -> Wanted {
     Wanted {
         session: session().id,
         peer: session().peer,
+        process: None,
         holder: None,
         audience: "spiffe://td/tool".parse().expect("audience"),
         grants: grants(&["tmp/*", "old/*"]),
@@ -56,7 +60,8 @@ fn asked(count: u32) -> Approval {
 
 fn yes(approver: &str, resources: &[&str], ttl_s: u64) -> Vote {
     let said = Said::Yes { grants: grants(resources), ttl: Duration::from_secs(ttl_s) };
-    Vote { approver: approver.into(), groups: vec!["security".into()], at: NOW, said, why: None }
+    let approver = approver.parse().expect("a name");
+    Vote { approver, presented: None, groups: vec!["security".into()], at: NOW, said, why: None }
 }
 
 fn no(approver: &str) -> Vote {
@@ -78,10 +83,14 @@ fn needs_as_many_people_as_it_says() {
 }
 
 #[test]
-fn one_person_has_one_vote() {
+fn one_person_has_one_vote_however_the_name_is_written() {
     let mut approval = asked(2);
     approval.vote(yes("eve@acme.example", &["tmp/*"], 0), NOW).expect("the first");
     assert_eq!(reason(approval.vote(yes("eve@acme.example", &["tmp/*"], 0), NOW)), Reason::NotAnApprover);
+    let shouted = Approver::Person("Eve@ACME.example".parse().expect("a name"));
+    let again = Vote { approver: shouted, ..yes("eve@acme.example", &["tmp/*"], 0) };
+    assert_eq!(reason(approval.vote(again, NOW)), Reason::NotAnApprover);
+    assert_eq!("Eve@ACME.example".parse::<Approver>().expect("a name").to_string(), "eve@acme.example");
 }
 
 #[test]
@@ -122,9 +131,10 @@ fn it_is_over_in_time_and_an_approval_is_not_kept_for_later() {
 
 #[test]
 fn another_ask_has_another_digest() {
-    let changes: [fn(&mut Wanted); 6] = [
+    let changes: [fn(&mut Wanted); 7] = [
         |w| w.session = SessionId::from_uuid(Uuid::from_u128(2)),
         |w| w.peer = "spiffe://td/agent/other".parse().expect("id"),
+        |w| w.process = Some(BoundProcess { uid: 0, exe: "/bin/sh".into() }),
         |w| w.holder = Some("spiffe://td/agent/bot".parse().expect("id")),
         |w| w.audience = "spiffe://td/tool-2".parse().expect("audience"),
         |w| w.grants = grants(&["tmp/*"]),
@@ -137,4 +147,65 @@ fn another_ask_has_another_digest() {
     }
     assert_eq!(digest(&wanted()), digest(&wanted()));
     assert_ne!(digest(&Wanted { ttl: Duration::from_secs(601), ..wanted() }), digest(&wanted()));
+}
+
+#[test]
+fn another_lifetime_or_step_is_another_ask_with_the_same_gist() {
+    let longer = Wanted { ttl: Duration::from_secs(601), ..wanted() };
+    let step = Wanted { task: "another step".parse().ok(), ..wanted() };
+    for other in [longer, step] {
+        assert!(gist(&other) == gist(&wanted()) && digest(&other) != digest(&wanted()), "{other:?}");
+    }
+    let process = Some(BoundProcess { uid: 0, exe: "/bin/sh".into() });
+    for other in [Wanted { grants: grants(&["tmp/*"]), ..wanted() }, Wanted { process, ..wanted() }] {
+        assert_ne!(gist(&other), gist(&wanted()), "{other:?}");
+    }
+}
+
+fn registry(members: &str, departed: &str) -> Registry {
+    let directory = tempfile::tempdir().expect("a directory");
+    let manifests = format!(
+        "apiVersion: crumb.dev/v1\nkind: ApprovalRule\nmetadata: {{ name: security }}\n\
+         spec: {{ owner: eve@acme.example, members: [{members}], count: 1 }}\n---\n\
+         apiVersion: crumb.dev/v1\nkind: Directory\nmetadata: {{ name: left }}\n\
+         spec: {{ owner: kim@acme.example, departed: [{departed}] }}\n"
+    );
+    std::fs::write(directory.path().join("all.yaml"), manifests).expect("a file of our own");
+    Registry::load(directory.path()).expect("a registry")
+}
+
+#[test]
+fn votes_count_for_those_alone_who_may_vote_now_and_for_what_is_needed_now() {
+    let votes = [yes("eve@acme.example", &["tmp/*"], 0), yes("dan@acme.example", &["tmp/*"], 0)];
+    let holds = |registry: &Registry, session: &Session, count| {
+        let needs = [Need { group: "security".into(), count }];
+        Electorate { needs: &needs, session, registry }.is_satisfied_by(&votes)
+    };
+    let both = registry("eve@acme.example, Dan@acme.example", "");
+    assert!(holds(&both, &session(), 2));
+    assert!(!holds(&both, &session(), 3), "policy wants more by now");
+    assert!(!holds(&registry("eve@acme.example", ""), &session(), 2), "one is not of the group any more");
+    let left = registry("eve@acme.example, dan@acme.example", "dan@acme.example");
+    assert!(!holds(&left, &session(), 2), "one has left");
+    let owned = Session { owner: "Dan@acme.example".parse().expect("owner"), ..session() };
+    assert!(!holds(&both, &owned, 2), "one answers for the agent");
+    let needs = [Need { group: "security".into(), count: 1 }, Need { group: "legal".into(), count: 1 }];
+    let (session, registry) = (session(), &both);
+    assert!(
+        !Electorate { needs: &needs, session: &session, registry }.is_satisfied_by(&votes),
+        "another group as well"
+    );
+}
+
+#[test]
+fn a_workload_that_acts_brings_nobodys_word() {
+    let registry = registry("eve@acme.example", "");
+    let (session, needs) = (session(), [Need { group: "security".into(), count: 1 }]);
+    let electorate = Electorate { needs: &needs, session: &session, registry: &registry };
+    let eve = "eve@acme.example".parse().expect("a name");
+    let through = |text: &str| Presented { issuer: "people".into(), through: text.parse().expect("a presenter") };
+    assert!(electorate.admit(&eve, Some(&through("uid:0"))).is_ok());
+    assert!(electorate.admit(&eve, Some(&through("spiffe://td/portal"))).is_ok());
+    let refused = electorate.admit(&eve, Some(&through("spiffe://td/agent/bot"))).expect_err("the asker itself");
+    assert_eq!(refused.reason, Reason::NotAnApprover);
 }

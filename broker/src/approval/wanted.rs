@@ -1,6 +1,6 @@
 //! The exact ask that an approval is bound to.
 
-use crate::exchange::Exchange;
+use crate::{exchange::Exchange, session::BoundProcess};
 use crumb_token::{Audience, Grants, Intent, SessionId, SpiffeId};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -12,6 +12,8 @@ pub struct Wanted {
     pub session: SessionId,
     /// Who asks.
     pub peer: SpiffeId,
+    /// The local process that it is asked for, when a sidecar said so.
+    pub process: Option<BoundProcess>,
     /// Who will present the token, when not the asker.
     pub holder: Option<SpiffeId>,
     /// At which tool server.
@@ -30,7 +32,9 @@ impl Wanted {
         Self {
             session: exchange.session,
             peer: peer.clone(),
-            holder: exchange.holder.clone(),
+            process: exchange.process.as_ref().map(BoundProcess::from),
+            // Naming oneself is naming nobody: the same token, so the same ask.
+            holder: exchange.holder.clone().filter(|holder| holder != peer),
             audience: exchange.audience.clone(),
             grants: exchange.grants.clone(),
             ttl: exchange.ttl,
@@ -41,17 +45,31 @@ impl Wanted {
 
 /// Returns SHA-256 over everything that is asked.
 pub fn digest(wanted: &Wanted) -> [u8; 32] {
+    let task = wanted.task.as_ref().map(ToString::to_string).unwrap_or_default();
+    hash(b"crumb.v1.approval\0", &[texts(wanted), vec![wanted.ttl.as_secs().to_string(), task]].concat())
+}
+
+/// Returns SHA-256 over what is asked, however long and for whichever step: what a refusal answers.
+pub fn gist(wanted: &Wanted) -> [u8; 32] {
+    hash(b"crumb.v1.approval.gist\0", &texts(wanted))
+}
+
+fn texts(wanted: &Wanted) -> Vec<String> {
     let mut texts = vec![
         wanted.session.to_string(),
         wanted.peer.to_string(),
+        wanted.process.as_ref().map(|process| format!("{} {}", process.uid, process.exe)).unwrap_or_default(),
         wanted.holder.as_ref().map(ToString::to_string).unwrap_or_default(),
         wanted.audience.to_string(),
-        wanted.ttl.as_secs().to_string(),
-        wanted.task.as_ref().map(ToString::to_string).unwrap_or_default(),
+        wanted.grants.len().to_string(),
     ];
     texts.extend(wanted.grants.iter().map(ToString::to_string));
+    texts
+}
+
+fn hash(domain: &[u8], texts: &[String]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    digest.update(b"crumb.v1.approval\0");
+    digest.update(domain);
     for text in texts {
         // Lengths first, so that no other cut of the texts has the same digest.
         digest.update((text.len() as u64).to_be_bytes());

@@ -1,62 +1,55 @@
-//! Asking for approval, voting, appealing, and listing, end to end.
+//! Asking for approval, voting and appealing, end to end.
+
+mod showing;
+
+pub use showing::Shown;
 
 use super::{Broker, Refused, Stop};
 use crate::{
-    approval::{self, Approval, Approver, Said, Vote, Wanted, Why, eligible},
+    approval::{Approval, Electorate, Presented, Presenter, Said, Viewer, Vote, Wanted, Why},
     audit::{Kind, Record},
     exchange::Exchange,
     ruling::{self, Ruled},
     session::Session,
+    store::Asking,
 };
+use crumb_attestors::subject_token::IssuerKind;
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{ApprovalId, Claims, Denial, Grants, Reason, SessionId, SpiffeId, Timestamp};
+use crumb_token::{ApprovalId, Claims, Denial, Grants, Reason, Timestamp};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The most requests in one listing.
-const LISTED_MAX: u32 = 200;
-
-/// Who looks at requests for approval, or acts on them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Viewer {
-    /// An operator: sees all, and approves nothing.
-    Operator(String),
-    /// A workload, which may be a requester, an approver, or neither.
-    Workload(SpiffeId),
-    /// A person, by an identity provider's token.
-    Person(crumb_token::Owner),
-}
-
-impl Viewer {
-    fn approver(&self) -> Option<Approver> {
-        match self {
-            Self::Operator(_) => None,
-            Self::Workload(id) => Some(Approver::Workload(id.clone())),
-            Self::Person(person) => Some(Approver::Person(person.clone())),
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::Operator(name) => name.clone(),
-            Self::Workload(id) => id.to_string(),
-            Self::Person(person) => person.to_string(),
-        }
-    }
-}
-
-/// A request for approval with what a person needs to decide on it.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    /// The request.
-    pub approval: Approval,
-    /// The session that it is for.
-    pub session: Session,
-    /// The agent's requests lately: all, approved, refused.
-    pub history: [u64; 3],
-}
-
 impl Broker {
+    /// Returns whom a token of an approver names, as `through` brings it.
+    ///
+    /// # Errors
+    ///
+    /// `subject_invalid` for a token that does not verify, opens sessions as well, or lets somebody else act;
+    /// `not_an_approver` when it names no person.
+    pub(crate) fn recognise(&self, token: &str, through: Presenter) -> Result<Viewer, Denial> {
+        let refuse = |reason: Reason, rule: &str| Err(Denial::new(reason).by(rule, "the broker"));
+        let now = self.clock.now();
+        // Such a token is in an agent's hands: whoever holds it speaks for the person, and is not the person.
+        if self.subjects.verify(token, now).is_ok() {
+            return refuse(Reason::SubjectInvalid, "a token that opens sessions approves nothing");
+        }
+        let facts = self.approvers.verify(token, now)?;
+        let admitted = match &through {
+            Presenter::Workload(peer) => facts.admits(peer),
+            // An operator is none of those whom a token can name.
+            Presenter::Operator(_) => facts.may_act.is_none(),
+        };
+        if !admitted {
+            return refuse(Reason::SubjectInvalid, "the token lets another workload act");
+        }
+        let name = (facts.kind == IssuerKind::Oidc).then(|| facts.principal.as_str().to_ascii_lowercase());
+        let Some(person) = name.and_then(|name| name.parse().ok()) else {
+            return refuse(Reason::NotAnApprover, "a person, or a workload with its own SVID");
+        };
+        let presented = Presented { issuer: facts.issuer.as_str().into(), through };
+        Ok(Viewer::Person { person, presented })
+    }
+
     /// Returns the claims as approved, and the approval that they take; as they are, when nobody has to approve.
     ///
     /// # Errors
@@ -73,25 +66,31 @@ impl Broker {
     ) -> Result<(Claims, Option<ApprovalId>), Stop> {
         let (false, Some(session)) = (ruled.needs.is_empty(), session) else { return Ok((claims, None)) };
         let wanted = Wanted::of(exchange, &session.peer);
-        let found = self.store.approval_of(session.id, approval::digest(&wanted)).await?;
-        let redeemable = found.filter(|approval| !is_spent(approval, now));
-        let Some(approval) = redeemable else {
-            return Err(self.ask_approval(wanted, ruled, session, record, now).await);
+        let found = self.store.approval_of(wanted.clone()).await?;
+        let standing = found.filter(|approval| !is_spent(approval, now));
+        let Some(approval) = standing else {
+            return Err(self.ask_approval(wanted, ruled, session, None, record, now).await);
         };
         if let Some(denial) = approval.answer(now) {
             return Err(denial.into());
+        }
+        // Policy, groups and people may have changed since: it is redeemed for what holds now, or asked for anew.
+        let electorate = Electorate { needs: &ruled.needs, session, registry: &self.registry() };
+        if !electorate.is_satisfied_by(&approval.votes) {
+            return Err(self.ask_approval(wanted, ruled, session, Some(approval.id), record, now).await);
         }
         let (grants, ttl) = approval.granted()?;
         let end = if ttl.is_zero() { claims.expires_at } else { claims.expires_at.min(now.plus(ttl)) };
         Ok((Claims { grants, expires_at: end, ..claims }, Some(approval.id)))
     }
 
-    /// Writes a new request for approval, and says so.
+    /// Writes a new request for approval, and says so. `instead_of` is one that was approved and does not hold any more.
     async fn ask_approval(
         &self,
         wanted: Wanted,
         ruled: Ruled,
         session: &Session,
+        instead_of: Option<ApprovalId>,
         record: &Record,
         now: Timestamp,
     ) -> Stop {
@@ -103,7 +102,8 @@ impl Broker {
         let Some(denial) = approval.answer(now) else { return Denial::new(Reason::ApprovalExpired).into() };
         record.refuse(&denial);
         record.detail = id.to_string();
-        match self.store.ask_approval(approval, session.agent.clone(), now, record).await {
+        let asking = Asking { approval, agent: session.agent.clone(), now, instead_of, record };
+        match self.store.ask_approval(asking).await {
             Ok(Ok(waiting)) => {
                 self.tell(waiting.id);
                 // Another one of the same may have been quicker, and may even be approved by now.
@@ -132,11 +132,8 @@ impl Broker {
         let mut v = Violations::default();
         let id = v.parse("approval_id", &wire.approval_id);
         let why = optional(&mut v, &wire.why);
-        let grants = if wire.grants.is_empty() {
-            Some(None)
-        } else {
-            convert::grants(&mut v, "grants", &wire.grants).map(Some)
-        };
+        let grants =
+            if wire.grants.is_empty() { Some(None) } else { convert::grants(&mut v, "grants", &wire.grants).map(Some) };
         let (Some(id), Some(why), Some(grants)) = (id, why, grants) else { return Err(Refused::Malformed(v)) };
         let ttl = Duration::from_secs(wire.ttl_s.into());
         self.vote(id, viewer, why, |asked| Ok(Said::Yes { grants: narrower(grants, asked)?, ttl })).await
@@ -165,10 +162,10 @@ impl Broker {
         let now = self.clock.now().wall;
         self.within_limit(async {
             let shown = self.shown(id, viewer, now).await?;
-            let mut record = self.operation(Kind::Approval, &viewer.name());
+            let mut record = self.operation(Kind::Approval, &viewer.presenter());
             record.describe(&shown.session);
             record.audience = shown.approval.wanted.audience.to_string();
-            record.detail = id.to_string();
+            record.detail = crate::audit::cut(&format!("{id}{}", viewer.word()));
             let cast = self.cast(&shown, viewer, why, say, &mut record, now).await;
             match cast {
                 Ok(approval) => Ok(Shown { approval, ..shown }),
@@ -193,12 +190,15 @@ impl Broker {
             denial.by("an operator is no approver: say who approves, with their token", "the broker")
         })?;
         let registry = self.registry();
-        let groups = eligible(&shown.approval, &shown.session, &approver, &registry)?;
+        let Shown { approval, session, .. } = shown;
+        let electorate = Electorate { needs: &approval.needs, session, registry: &registry };
+        let groups = electorate.admit(&approver, viewer.presented()).map_err(|denial| denial.asked(approval.id))?;
         let said = say(&shown.approval)?;
         let yes = matches!(said, Said::Yes { .. });
-        record.detail = format!("{} {}", if yes { "approved" } else { "refused" }, shown.approval.id);
+        let said_what = if yes { "approved" } else { "refused" };
+        record.detail = crate::audit::cut(&format!("{said_what} {}{}", approval.id, viewer.word()));
         record.allow();
-        let vote = Vote { approver: approver.to_string(), groups, at: now, said, why };
+        let vote = Vote { approver, presented: viewer.presented().cloned(), groups, at: now, said, why };
         let taken = self.store.vote(shown.approval.id, vote, now, record.clone()).await?;
         let approval = taken?;
         self.tell(approval.id);
@@ -232,81 +232,17 @@ impl Broker {
             let mut approval = Approval::ask(fresh, old.wanted.clone(), old.needs.clone(), &shown.session, now);
             (approval.because, approval.risk) = (old.because.clone(), old.risk.clone());
             approval.appeal = Some((id, why.clone()));
-            let mut record = self.operation(Kind::Approval, &viewer.name());
+            let mut record = self.operation(Kind::Approval, &viewer.presenter());
             record.describe(&shown.session);
             record.detail = crate::audit::cut(&format!("{fresh} appeals {id}: {why}"));
             record.allow();
             let agent = shown.session.agent.clone();
-            let asked = self.store.ask_approval(approval, agent, now, record).await.map_err(Denial::from)?;
-            let approval = asked?;
+            let asking = Asking { approval, agent, now, instead_of: None, record };
+            let approval = self.store.ask_approval(asking).await.map_err(Denial::from)??;
             self.tell(approval.id);
             Ok(Shown { approval, ..shown })
         })
         .await
-    }
-
-    /// Lists requests, the newest first: those that `viewer` may see.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`].
-    pub async fn approvals(&self, wire: &wire::ListApprovalsRequest, viewer: &Viewer) -> Result<Vec<Shown>, Refused> {
-        let _place = self.admit()?;
-        let mut v = Violations::default();
-        let session: Option<SessionId> =
-            (!wire.session_id.is_empty()).then(|| v.parse("session_id", &wire.session_id)).flatten();
-        if !v.is_empty() {
-            return Err(Refused::Malformed(v));
-        }
-        let now = self.clock.now().wall;
-        self.within_limit(async {
-            let found = self.store.approvals(session, LISTED_MAX).await.map_err(Denial::from)?;
-            let mut shown = Vec::new();
-            for approval in found {
-                let word = approval.state.word(approval.expires_at, now);
-                if !wire.state.is_empty() && wire.state != word {
-                    continue;
-                }
-                match self.show(approval, viewer, now).await {
-                    Ok(seen) => shown.push(seen),
-                    Err(denial) if denial.reason == Reason::ApprovalUnknown => {}
-                    Err(denial) => return Err(denial.into()),
-                }
-            }
-            Ok(shown)
-        })
-        .await
-    }
-
-    /// Returns a request that `viewer` may see.
-    ///
-    /// # Errors
-    ///
-    /// `approval_unknown`, also for one that is not the viewer's to see.
-    pub(crate) async fn shown(&self, id: ApprovalId, viewer: &Viewer, now: Timestamp) -> Result<Shown, Denial> {
-        let found = self.store.approval(id).await?;
-        self.show(found.ok_or_else(|| unknown(id))?, viewer, now).await
-    }
-
-    async fn show(&self, approval: Approval, viewer: &Viewer, now: Timestamp) -> Result<Shown, Denial> {
-        let sessions = self.store.sessions(vec![approval.wanted.session]).await?;
-        let session = sessions.into_iter().next().ok_or_else(|| unknown(approval.id))?;
-        let may = match viewer {
-            Viewer::Operator(_) => true,
-            Viewer::Workload(peer) if *peer == approval.wanted.peer => true,
-            _ => self.is_of_its_groups(&approval, viewer),
-        };
-        if !may {
-            return Err(unknown(approval.id));
-        }
-        let history = self.store.approval_history(session.agent.clone(), now).await?;
-        Ok(Shown { approval, session, history })
-    }
-
-    fn is_of_its_groups(&self, approval: &Approval, viewer: &Viewer) -> bool {
-        let registry = self.registry();
-        let approver = viewer.approver();
-        approver.is_some_and(|approver| !approval::groups_of(approval, &approver, &registry).is_empty())
     }
 
     /// Wakes whoever follows the request.
@@ -331,10 +267,6 @@ fn narrower(grants: Option<Grants>, approval: &Approval) -> Result<Grants, Denia
             .asked(grant)
             .by("an approval gives at most what was asked", "the broker")),
     }
-}
-
-fn unknown(id: ApprovalId) -> Denial {
-    Denial::new(Reason::ApprovalUnknown).asked(id)
 }
 
 fn optional(v: &mut Violations, why: &str) -> Option<Option<Why>> {

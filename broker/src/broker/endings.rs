@@ -3,12 +3,15 @@
 use super::{Broker, Refused};
 use crate::{
     audit::{Kind, Record},
-    clamp, feed,
+    feed, rotation,
     stops::{Scope, Stop, Stops},
     store::{Ended, Ending},
 };
 use crumb_proto::{Violations, wire};
-use crumb_token::{AgentName, Denial, Owner, Reason, RecordId, Timestamp, bounded_text, revocation::Target, text::is_printable};
+use crumb_token::{
+    AgentName, Denial, KeyId, Owner, Reason, RecordId, Timestamp, bounded_text, origin::Principal, revocation::Target,
+    text::is_printable,
+};
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
 
@@ -78,34 +81,46 @@ impl Broker {
         record.detail = crate::audit::cut(&format!("revoke{stopping} {}: {}", named.join(", "), wanted.why));
         record.allow();
         let since = self.clock.now().wall;
-        let stop = wanted.stop.clone().map(|scope| (scope, Stop { since, by: by.to_owned(), why: wanted.why.to_string() }));
-        if let Some((scope, stop)) = &stop {
-            self.check_room_for_stop()?;
-            self.put_stop(scope.clone(), stop.clone());
-        }
-        // Read after the stop is in force: whatever got past it was issued no later than this, and is revoked.
-        let now = self.clock.now().wall;
-        let ending = Ending {
-            targets: targets.clone(),
-            now,
-            tokens_until: now.plus(clamp::TTL_MAX),
-            live_max: feed::REVOCATIONS_MAX,
-            stop,
+        let stop =
+            wanted.stop.clone().map(|scope| (scope, Stop { since, by: by.to_owned(), why: wanted.why.to_string() }));
+        let before = match &stop {
+            Some((scope, stop)) => self.put_stop(scope, stop)?,
+            None => None,
         };
+        // The stop is in force before the writing thread reads the time: whatever got past it was issued no later, and is
+        // revoked. When nobody knows what became of the write, it stays in force.
+        let clock = Arc::clone(&self.clock);
+        let ending = Ending { targets: targets.clone(), clock, live_max: feed::REVOCATIONS_MAX, stop };
         let feed = Arc::clone(&self.feed);
         let committed = Box::new(move |revocations: &[_]| feed.revoke(revocations));
-        let ended = self.store.revoke(ending, record, committed).await;
-        if wanted.stop.is_some() && !matches!(ended, Ok(Ended::Revoked { .. })) {
-            self.reload_stops().await?;
-        }
-        match ended.map_err(Denial::from)? {
+        match self.store.revoke(ending, record, committed).await.map_err(Denial::from)? {
             Ended::Revoked { sequence, sessions } => {
+                self.turn_away_from(&targets).await;
                 Ok(Revoked { sequence: (!targets.is_empty()).then_some(sequence), targets, sessions })
             }
-            Ended::TooManyRevocations => Err(Denial::new(Reason::Overloaded)
-                .by(format!("at most {} revocations are in force", feed::REVOCATIONS_MAX), "the broker")
-                .next("revoke something wider: a session, an agent, a key")
-                .into()),
+            Ended::TooManyRevocations => {
+                if let Some(scope) = &wanted.stop {
+                    self.take_back_stop(scope, before);
+                }
+                Err(Denial::new(Reason::Overloaded)
+                    .by(format!("at most {} revocations are in force", feed::REVOCATIONS_MAX), "the broker")
+                    .next("revoke something wider: a session, an agent, a key")
+                    .into())
+            }
+        }
+    }
+
+    /// Signs no more with keys that were revoked, and begins with another one at once.
+    async fn turn_away_from(&self, targets: &[Target]) {
+        let key = |target: &Target| if let Target::Key(id) = target { Some(*id) } else { None };
+        let revoked: Vec<KeyId> = targets.iter().filter_map(key).collect();
+        if revoked.is_empty() {
+            return;
+        }
+        self.keys.revoke(&revoked);
+        match rotation::turn(&self.keys, self.store.as_ref(), self.clock.now().wall).await {
+            Ok(_) => self.feed.announce_keys(),
+            Err(error) => tracing::error!(%error, "a signing key was revoked, and there is no other yet"),
         }
     }
 
@@ -124,8 +139,8 @@ impl Broker {
         record.detail = crate::audit::cut(&format!("lift the stop of {scope}: {why}"));
         record.allow();
         self.within_limit(async {
-            let lifted = self.store.lift(scope, record).await.map_err(Denial::from)?;
-            self.reload_stops().await?;
+            let lifted = self.store.lift(scope.clone(), record).await.map_err(Denial::from)?;
+            self.take_back_stop(&scope, None);
             Ok(lifted)
         })
         .await
@@ -136,25 +151,21 @@ impl Broker {
         self.stops.load_full()
     }
 
-    async fn reload_stops(&self) -> Result<(), Denial> {
-        let stops = self.store.stops().await?;
-        self.stops.store(Arc::new(stops));
-        Ok(())
-    }
-
-    fn put_stop(&self, scope: Scope, stop: Stop) {
-        self.stops.rcu(|stops| {
-            let others = stops.iter().map(|(scope, stop)| (scope.clone(), stop.clone()));
-            others.chain([(scope.clone(), stop.clone())]).collect::<Stops>()
-        });
-    }
-
-    fn check_room_for_stop(&self) -> Result<(), Denial> {
-        if self.stops.load().iter().count() < Stops::LEN_MAX {
-            return Ok(());
+    /// Puts a stop in force; returns the one that it takes the place of.
+    fn put_stop(&self, scope: &Scope, stop: &Stop) -> Result<Option<Stop>, Denial> {
+        let before = self.stops.load().get(scope).cloned();
+        if before.is_none() && self.stops.load().len() >= Stops::LEN_MAX {
+            let rule = format!("at most {} stops at once", Stops::LEN_MAX);
+            let denial = Denial::new(Reason::Overloaded).by(rule, "the broker");
+            return Err(denial.next("stop something wider: an owner, everything"));
         }
-        let rule = format!("at most {} stops at once", Stops::LEN_MAX);
-        Err(Denial::new(Reason::Overloaded).by(rule, "the broker").next("stop something wider: an owner, everything"))
+        self.stops.rcu(|stops| stops.with(scope, Some(stop.clone())));
+        Ok(before)
+    }
+
+    /// Puts what was there before in its place.
+    fn take_back_stop(&self, scope: &Scope, before: Option<Stop>) {
+        self.stops.rcu(|stops| stops.with(scope, before.clone()));
     }
 
     /// Begins the record of what an operator does.
@@ -173,7 +184,9 @@ impl Broker {
             What::Everything => None,
         };
         let registry = self.registry();
-        let registered = registry.agents().filter(|a| owner.as_ref().is_none_or(|o| a.owner == *o));
+        let registered = registry
+            .agents()
+            .filter(|a| owner.as_ref().is_none_or(|o| a.owner.as_str().eq_ignore_ascii_case(o.as_str())));
         let mut names: BTreeSet<AgentName> = registered.map(|agent| agent.name.clone()).collect();
         names.extend(self.store.acting_agents(owner, now).await?);
         Ok(names.into_iter().map(Target::Agent).collect())
@@ -185,6 +198,10 @@ fn read(wire: &wire::RevokeRequest) -> Result<Wanted, Violations> {
     let what = match wire.kind.as_str() {
         "everything" if wire.name.is_empty() => Some(What::Everything),
         "owner" => v.parse("name", &wire.name).map(What::Owner),
+        "subject" => {
+            let name: Option<Principal> = v.parse("name", &wire.name);
+            name.map(|name| What::One(Target::Subject(name.in_one_spelling())))
+        }
         kind => {
             let target = Target::from_words(kind, &wire.name).map(What::One);
             if target.is_none() {

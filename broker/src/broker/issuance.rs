@@ -10,11 +10,11 @@ use crate::{
     process::LocalProcess,
     registry::Registry,
     ruling::{self, Facts, Ruled},
-    session::Session,
+    session::{self, Session},
     store::{Answer, Issuance, Known, Request, Seen, Written},
 };
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{Claims, Denial, Reason, RequestId, Timestamp, TokenId, TokenText, mint::MintError};
+use crumb_token::{Claims, Denial, Reason, RequestId, Timestamp, TokenId, TokenText, mint::MintError, revocation};
 use prost::Message as _;
 use std::time::Duration;
 use tonic::Extensions;
@@ -70,7 +70,7 @@ impl Broker {
         let request = asked.request(&caller, now).ok_or_else(|| Denial::new(Reason::RequestInvalid))?;
         let Known { seen, session } = self.store.look_up(request.key.clone(), Some(exchange.session)).await?;
         if let Some(seen) = seen {
-            return self.repeat(&seen, &request, session.as_ref(), now);
+            return self.repeat(&seen, &request, &caller, session.as_ref(), now).await;
         }
         *remembered = Some(request.clone());
         let session = session.as_ref();
@@ -81,12 +81,21 @@ impl Broker {
         }
         let decided = self.decide(&exchange, &caller, session, now);
         let (claims, ruled) = decided.inspect_err(|denial| {
-            self.count_denial(session, &exchange, now);
             let registry = self.registry();
+            self.count_denial(own, &exchange, &registry, now);
             *event = own.and_then(|own| Event::of_exchange(denial.reason, &exchange.audience, own, &registry, now));
         })?;
         record.policy_version.clone_from(&ruled.version);
+        let (budget, per_minute) = (ruled.budget, ruled.per_minute);
         let (claims, redeems) = self.approved(&exchange, claims, session, ruled, record, now).await?;
+        self.fits(&claims)?;
+        if !self.paces.take(&claims.agent, &claims.audience, per_minute, now) {
+            let rule = format!("{} tokens a minute", per_minute.unwrap_or_default());
+            return Err(Denial::new(Reason::RateLimited)
+                .asked(&claims.audience)
+                .by(rule, "the issuance policy")
+                .into());
+        }
         let mut allowed = record.clone();
         allowed.issue(&claims);
         allowed.allow();
@@ -96,25 +105,25 @@ impl Broker {
             token: claims.token.to_string(),
             session: exchange.session,
             changes: session.map_or(0, |session| session.review.changes),
+            budget,
             redeems,
             record: allowed,
         };
         match self.store.issue(issuance).await? {
-            Written::Committed => {
-                self.paces.issued(&claims.agent, &claims.audience, now);
-                self.sign(claims, &request, now)
-            }
-            Written::Seen(seen) => self.repeat(&seen, &request, session, now),
-            Written::NotApproved(denial) => Err(denial.into()),
+            Written::Committed => self.sign(claims, &request, now),
+            Written::Seen(seen) => self.repeat(&seen, &request, &caller, session, now).await,
+            Written::Changed(denial) => Err(denial.into()),
             Written::SessionClosed | Written::TooManySessions => {
                 Err(Denial::new(Reason::SessionClosed).asked(exchange.session).into())
             }
         }
     }
 
-    fn count_denial(&self, session: Option<&Session>, exchange: &Exchange, now: Timestamp) {
-        if let Some(session) = session {
-            self.paces.denied(&session.agent, &exchange.audience, now);
+    /// Counts a refusal of what the session's own workload asked of a tool server that there is: nobody else's, and no invented
+    /// one, moves the counters.
+    fn count_denial(&self, own: Option<&Session>, exchange: &Exchange, registry: &Registry, now: Timestamp) {
+        if let (Some(session), Some(server)) = (own, registry.tool_server(&exchange.audience)) {
+            self.paces.denied(&session.agent, &server.audience, now);
         }
     }
 
@@ -132,13 +141,18 @@ impl Broker {
         if let Some(ttl) = ruled.ttl_max {
             claims.expires_at = claims.expires_at.min(now.plus(ttl));
         }
-        self.keys.check_fit(&claims).map_err(|error| match error {
+        self.fits(&claims)?;
+        Ok((claims, ruled))
+    }
+
+    /// Refuses claims that do not fit into a token, before anything is written on their account.
+    pub(super) fn fits(&self, claims: &Claims) -> Result<(), Denial> {
+        self.keys.check_fit(claims).map_err(|error| match error {
             NotSigned::Mint(MintError::TooLarge(len)) => Denial::new(Reason::TooManyGrants)
                 .asked(format!("{} rights", claims.grants.len()))
                 .by(format!("a token has at most 4096 bytes, and this one {len}"), "the token profile"),
             _ => Denial::new(Reason::Unforeseen),
-        })?;
-        Ok((claims, ruled))
+        })
     }
 
     /// Asks the stops and the policies about what manifest and envelope allow.
@@ -172,10 +186,14 @@ impl Broker {
     }
 
     /// Answers a request as it was answered before: the same token while it is kept, or one that says the same.
-    fn repeat(
+    ///
+    /// What has ended in the meantime is not brought back: a token that is signed anew may have a later beginning than the one
+    /// that was revoked.
+    async fn repeat(
         &self,
         seen: &Seen,
         request: &Request,
+        caller: &Caller,
         session: Option<&Session>,
         now: Timestamp,
     ) -> Result<Issued, Stop> {
@@ -186,15 +204,16 @@ impl Broker {
             Answer::Opened { .. } => return Err(Denial::new(Reason::RequestConflict).into()),
         };
         let claims = row.to_claims().ok_or_else(|| Denial::new(Reason::StoreUnavailable))?;
-        // What has ended in the meantime is not brought back.
-        if !session.is_some_and(|s| s.is_open(now)) {
+        let Some(session) = session.filter(|s| s.is_open(now)) else {
             return Err(Denial::new(Reason::SessionClosed).asked(claims.session).into());
-        }
-        let review = session.map(|session| session.review.clone()).unwrap_or_default();
-        review.check_halt()?;
-        if review.has_ended(claims.issued_at) {
+        };
+        session.review.check_halt()?;
+        let registry = self.registry();
+        session::registered(&session.agent, caller, &registry, now)?;
+        self.check_stops(&registry, session, Some(&claims.audience), now)?;
+        if self.store.is_revoked(revocation::targets(&claims).collect(), claims.issued_at).await? {
             let ended = Denial::new(Reason::LifetimeTooShort).asked(claims.token);
-            let ended = ended.by("the session's tokens until then are revoked", "the broker");
+            let ended = ended.by("the token of this request was revoked", "the broker");
             return Err(ended.next("make a new request id: the token of this one is over").into());
         }
         if claims.expires_at <= now {

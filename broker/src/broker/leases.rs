@@ -46,9 +46,11 @@ impl Broker {
             record.agent = agent.to_string();
             record.detail = format!("revoke agent:{agent}: its deployment has stopped renewing its lease");
             record.allow();
-            match self.end_agents(std::slice::from_ref(&agent), record, now).await {
+            match self.end_agents(std::slice::from_ref(&agent), record).await {
                 Ok(()) => self.leases.settle(&agent, now),
-                Err(denial) => tracing::error!(%agent, reason = %denial.reason, "a lease has ended, and its tokens have not"),
+                Err(denial) => {
+                    tracing::error!(%agent, reason = %denial.reason, "a lease has ended, and its tokens have not")
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{Broker, Refused};
 use crate::{
     audit::{Kind, Record, cut},
-    clamp, feed,
+    feed,
     registry::{
         Defect, Shelf,
         plan::{self, Action, Change, NotApplied, Plan, Wanted},
@@ -114,20 +114,14 @@ impl Broker {
         let mut record = self.operation(Kind::Revoke, by);
         record.detail = cut(&format!("revoke agent:{}: by their manifests they get no tokens", names.join(", agent:")));
         record.allow();
-        let now = self.clock.now().wall;
-        self.end_agents(stopped, record, now).await.map_err(|denial| still_alive(denial, &names))
+        self.end_agents(stopped, record).await.map_err(|denial| still_alive(denial, &names))
     }
 
     /// Ends what agents have now, and writes the record.
-    pub(super) async fn end_agents(
-        &self,
-        agents: &[AgentName],
-        record: Record,
-        now: Timestamp,
-    ) -> Result<(), Denial> {
+    pub(super) async fn end_agents(&self, agents: &[AgentName], record: Record) -> Result<(), Denial> {
         let targets = agents.iter().cloned().map(Target::Agent).collect();
-        let tokens_until = now.plus(clamp::TTL_MAX);
-        let ending = Ending { targets, now, tokens_until, live_max: feed::REVOCATIONS_MAX, stop: None };
+        let clock = Arc::clone(&self.clock);
+        let ending = Ending { targets, clock, live_max: feed::REVOCATIONS_MAX, stop: None };
         let feed = Arc::clone(&self.feed);
         let committed = Box::new(move |revocations: &[_]| feed.revoke(revocations));
         match self.store.revoke(ending, record, committed).await? {

@@ -100,7 +100,7 @@ impl Broker {
             return Err(refuse("a subject token proves the user of an origin, and this one has none"));
         };
         let facts = self.subjects.verify(token, self.clock.now())?;
-        if facts.principal != *name {
+        if facts.principal.clone().in_one_spelling() != *name {
             return Err(refuse("the token is another person's").asked(format!("user {name}")));
         }
         if !facts.admits(&caller.id) {
@@ -122,7 +122,7 @@ impl Broker {
         match written {
             Written::Committed => Ok(opened),
             Written::Seen(seen) => repeat(&seen, request),
-            Written::NotApproved(denial) => Err(denial.into()),
+            Written::Changed(denial) => Err(denial.into()),
             Written::SessionClosed => Err(Denial::new(Reason::SessionClosed).asked("the parent session").into()),
             Written::TooManySessions => Err(Denial::new(Reason::TooManySessions)
                 .asked(format!("agent {agent}"))
@@ -143,9 +143,11 @@ impl Broker {
         let stops = self.stops();
         let subject = session.lineage.subject().map(|subject| subject.name);
         let agents = session.lineage.ancestors.iter().map(|above| &above.agent).chain([&session.agent]);
-        for agent in agents.filter_map(|name| registry.agent(name)) {
-            stops.check_agent(agent, subject.as_ref())?;
-            self.leases.check(agent, now)?;
+        for name in agents {
+            stops.check_agent(name, registry.agent(name).map(|agent| &agent.owner), subject.as_ref())?;
+            if let Some(agent) = registry.agent(name) {
+                self.leases.check(agent, now)?;
+            }
         }
         audience.map_or(Ok(()), |audience| stops.check_tool_server(audience))
     }

@@ -22,7 +22,7 @@ pub fn inside_contraction(wanted: &Grants, server: &ToolServer, contraction: Opt
     let denial = Denial::new(Reason::OutsideEnvelope)
         .asked(format!("{} at {}", listed(&outside), server.audience))
         .by(rule, "the broker's configuration");
-    let resume = format!("have an operator resume it: `crumb session resume {session}`");
+    let resume = format!("have an operator resume it: `crumb session resume {session} --why …`");
     Err(denial.next(if low.is_empty() { resume } else { format!("this would pass: {}; or {resume}", listed(&low)) }))
 }
 

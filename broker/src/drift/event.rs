@@ -154,6 +154,5 @@ fn reaches_too_far_in_an_exchange(reason: Reason) -> bool {
             | Reason::ToolServerUnknown
             | Reason::NothingGranted
             | Reason::PolicyDenied
-            | Reason::BudgetSpent
     )
 }

@@ -45,7 +45,9 @@ impl Review {
     /// `session_halted`, with the rule and its numbers.
     pub fn check_halt(&self) -> Result<(), Denial> {
         let Some(Held { session, finding, .. }) = &self.halt else { return Ok(()) };
-        let next = format!("have the agent's owner look at it, and an operator resume it: `crumb session resume {session}`");
+        let next = format!(
+            "have the agent's owner look at it, and an operator resume it: `crumb session resume {session} --why …`"
+        );
         let denial = Denial::new(Reason::SessionHalted).asked(session).by(finding, "the broker's configuration");
         Err(denial.next(next))
     }

@@ -40,7 +40,11 @@ fn twenty_denials_in_a_row_halt_and_nineteen_do_not() {
         assert_eq!(numbers(judge(&rules(), &behaviour, &Baseline::default())), expected, "{n}");
     }
     behaviour.take(&event(What::Called(None), 21), false);
-    assert_eq!((behaviour.denials_in_a_row, judge(&rules(), &behaviour, &usual())), (0, None), "an allowed call resets");
+    assert_eq!(
+        (behaviour.denials_in_a_row, judge(&rules(), &behaviour, &usual())),
+        (0, None),
+        "an allowed call resets"
+    );
 }
 
 #[test]

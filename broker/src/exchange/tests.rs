@@ -200,3 +200,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_session_inside_another_is_of_the_same_process() {
+    let sidecar = caller("spiffe://td/sidecar");
+    let process = |exe: &str| LocalProcess { pid: 1, uid: 1000, gid: 1000, exe: exe.into(), exe_sha256: None };
+    let opening = |origin: Origin, exe: &str| Opening {
+        agent: "bot".parse().expect("name"),
+        intent: "test".parse().expect("intent"),
+        origin,
+        envelope: vec![(FILES.parse().expect("audience"), grants(&[("read", "a/*")]))],
+        lifetime: Duration::ZERO,
+        process: Some(process(exe)),
+        proof: None,
+    };
+    let schedule = Origin::Schedule { name: "nightly".parse().expect("name") };
+    let id = |n| SessionId::from_uuid(Uuid::from_u128(n));
+    let parent = session::open(id(1), opening(schedule, "/bot"), &sidecar, &REGISTRY, None, NOW).expect("a session");
+    let inside = |exe| {
+        let origin = Origin::Agent { session: id(1) };
+        session::open(id(2), opening(origin, exe), &sidecar, &REGISTRY, Some(&parent), NOW)
+    };
+    assert!(inside("/bot").is_ok());
+    assert_eq!(inside("/another").expect_err("another process").reason, Reason::SessionUnknown);
+}

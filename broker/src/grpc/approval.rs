@@ -2,10 +2,11 @@
 
 use super::{Door, Services, operator};
 use crate::{
-    approval::{Approval, Said},
-    broker::{Shown, Viewer},
+    approval::{Approval, Place, Presenter, Said, Viewer},
+    broker::Shown,
     caller,
 };
+use crumb_identity::PeerSvid;
 use crumb_proto::{
     Violations, convert, status,
     wire::{
@@ -16,30 +17,31 @@ use crumb_proto::{
 use crumb_token::{ApprovalId, Denial, Reason, Timestamp};
 use futures::{Stream, stream};
 use std::{pin::Pin, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::{sync::broadcast, time::Sleep};
 use tonic::{Extensions, Request, Response, Status, async_trait};
 
 /// How often a request that is followed is looked at when nobody tells of it: its end comes by itself.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Services {
-    /// Proves who looks or votes: the person that a token names, the mTLS peer, or the operator at the admin socket.
-    fn viewer(&self, extensions: &Extensions, token: &str) -> Result<Viewer, Status> {
-        let refuse = |denial: Denial| status::to_status(&denial);
-        let now = self.broker.clock.now();
-        let at_the_door = match self.door {
-            Door::Admin => Viewer::Operator(operator::of(self.door, extensions)?),
+    /// Proves who comes through the door: the operator at the admin socket, or the mTLS peer.
+    fn presenter(&self, extensions: &Extensions) -> Result<Presenter, Status> {
+        match self.door {
+            Door::Admin => Ok(Presenter::Operator(operator::of(self.door, extensions)?)),
             Door::Network => {
-                let caller = caller::attest(&self.broker.workload, extensions, now.wall).map_err(refuse)?;
-                Viewer::Workload(caller.id)
+                let caller = caller::attest(&self.broker.workload, extensions, self.broker.clock.now().wall);
+                caller.map(|caller| Presenter::Workload(caller.id)).map_err(|denial| status::to_status(&denial))
             }
-        };
-        if token.is_empty() {
-            return Ok(at_the_door);
         }
-        let facts = self.broker.subjects.verify(token, now).map_err(refuse)?;
-        let person = facts.principal.as_str().parse();
-        person.map(Viewer::Person).map_err(|_| refuse(Denial::new(Reason::NotAnApprover).by("a person", "the broker")))
+    }
+
+    /// Proves who looks or votes: whoever comes through the door, or the person whose token they bring.
+    fn viewer(&self, extensions: &Extensions, token: &str) -> Result<Viewer, Status> {
+        let presenter = self.presenter(extensions)?;
+        if token.is_empty() {
+            return Ok(presenter.into());
+        }
+        self.broker.recognise(token, presenter).map_err(|denial| status::to_status(&denial))
     }
 
     fn to_wire(&self, shown: &Shown) -> wire::Approval {
@@ -70,11 +72,17 @@ impl ApprovalService for Services {
         let mut v = Violations::default();
         let id: Option<ApprovalId> = v.parse("approval_id", &message.approval_id);
         let id = id.ok_or_else(|| status::invalid(&v))?;
-        let place = self.streams.clone().try_acquire_owned();
-        let _place = place.map_err(|_| status::to_status(&Denial::new(Reason::Overloaded)))?;
+        let full = || Denial::new(Reason::Overloaded).by("places for those who follow a request", "the broker");
+        let place = self.followers.take(&viewer.presenter());
+        let _place = place.ok_or_else(|| status::to_status(&full()))?;
+        let mut handshake = Extensions::new();
+        if let Some(peer) = extensions.get::<PeerSvid>() {
+            handshake.insert(peer.clone());
+        }
         // Listening begins before the first look, so that no change falls between the two.
         let news = self.broker.approval_news.subscribe();
-        let watch = Watch { services: self.clone(), viewer, id, news, last: None, _place };
+        let end = Box::pin(tokio::time::sleep(self.limits.stream_age));
+        let watch = Watch { services: self.clone(), handshake, viewer, id, news, last: None, end, _place };
         Ok(Response::new(Box::pin(stream::unfold(Some(watch), Watch::step))))
     }
 
@@ -103,12 +111,16 @@ impl ApprovalService for Services {
 /// Somebody who follows one request.
 struct Watch {
     services: Services,
+    /// The handshake's facts, asked again at each look.
+    handshake: Extensions,
     viewer: Viewer,
     id: ApprovalId,
     news: broadcast::Receiver<ApprovalId>,
     /// The state and the number of votes as they were told last.
     last: Option<(String, usize)>,
-    _place: OwnedSemaphorePermit,
+    /// Ends the stream, so that the follower asks again with what is proven then.
+    end: Pin<Box<Sleep>>,
+    _place: Place,
 }
 
 impl Watch {
@@ -117,7 +129,7 @@ impl Watch {
         let mut watch = watch?;
         loop {
             let now = watch.services.broker.clock.now().wall;
-            let shown = match watch.services.broker.shown(watch.id, &watch.viewer, now).await {
+            let shown = match watch.look(now).await {
                 Ok(shown) => to_wire(&shown, now),
                 Err(denial) => return Some((Err(status::to_status(&denial)), None)),
             };
@@ -131,7 +143,16 @@ impl Watch {
         }
     }
 
-    /// Waits until there may be something new; `None` when the broker stops.
+    /// Looks at the request, for whoever is still who the handshake said.
+    async fn look(&self, now: Timestamp) -> Result<Shown, Denial> {
+        let Services { broker, door, .. } = &self.services;
+        if *door == Door::Network {
+            caller::attest(&broker.workload, &self.handshake, now)?;
+        }
+        broker.shown(self.id, &self.viewer, now).await
+    }
+
+    /// Waits until there may be something new; `None` when the broker stops, or it has gone on for long enough.
     async fn wait(&mut self) -> Option<()> {
         let changed = async {
             // Having missed some is a reason to look as well.
@@ -144,6 +165,7 @@ impl Watch {
         tokio::select! {
             _ = tokio::time::timeout(LOOK, changed) => Some(()),
             () = self.services.shutdown.cancelled() => None,
+            () = self.end.as_mut() => None,
         }
     }
 }
@@ -194,7 +216,7 @@ fn vote(vote: &crate::approval::Vote) -> wire::Vote {
         Said::No => (false, Vec::new(), 0),
     };
     wire::Vote {
-        approver: vote.approver.clone(),
+        approver: vote.approver.to_string(),
         groups: vote.groups.clone(),
         approved,
         grants,

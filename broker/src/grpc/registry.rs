@@ -12,12 +12,12 @@ use crumb_proto::{
     Violations, convert, status,
     wire::{
         Agent, ApplyRequest, ApplyResponse, ExpectedVersion, GetManifestsRequest, GetManifestsResponse,
-        ListAgentsRequest, ListAgentsResponse, ListToolServersRequest, ListToolServersResponse, ListUnknownRequest, ListUnknownResponse, RenewLeaseRequest,
-        RenewLeaseResponse, UnknownAgent, Tool, ToolServer,
+        ListAgentsRequest, ListAgentsResponse, ListToolServersRequest, ListToolServersResponse, ListUnknownRequest,
+        ListUnknownResponse, RenewLeaseRequest, RenewLeaseResponse, Tool, ToolServer, UnknownAgent,
         registry_service_server::RegistryService,
     },
 };
-use crumb_token::Timestamp;
+use crumb_token::{Denial, Reason, Timestamp};
 use std::collections::BTreeMap;
 use tonic::{Extensions, Request, Response, Status, async_trait};
 
@@ -60,7 +60,11 @@ impl RegistryService for Services {
         let message = request.into_inner();
         let dry_run = message.dry_run;
         let wanted = wanted(message, by).map_err(|v| status::invalid(&v))?;
-        let response = match self.broker.apply(wanted, dry_run).await? {
+        // Applying and ending what it stops are two steps; whoever asked may leave, and both are taken.
+        let broker = std::sync::Arc::clone(&self.broker);
+        let applied = tokio::spawn(async move { broker.apply(wanted, dry_run).await }).await;
+        let applied = applied.map_err(|_| status::to_status(&Denial::new(Reason::Unforeseen)))?;
+        let response = match applied? {
             Outcome::Applied { changes, before, after } => ApplyResponse {
                 changes: changes.into_iter().map(manifests::to_change).collect(),
                 defects: Vec::new(),
@@ -86,7 +90,10 @@ impl RegistryService for Services {
         Ok(Response::new(RenewLeaseResponse { until: until.as_unix_s() }))
     }
 
-    async fn list_unknown(&self, request: Request<ListUnknownRequest>) -> Result<Response<ListUnknownResponse>, Status> {
+    async fn list_unknown(
+        &self,
+        request: Request<ListUnknownRequest>,
+    ) -> Result<Response<ListUnknownResponse>, Status> {
         operator::of(self.door, request.extensions())?;
         let unknown = self.broker.strangers.list().into_iter().map(|stranger| UnknownAgent {
             peer: stranger.peer.to_string(),

@@ -3,8 +3,8 @@
 use super::{Services, operator};
 use crate::session::Session;
 use crumb_proto::wire::{
-    HaltedSession, LiftRequest, LiftResponse, ListHaltedRequest, ListHaltedResponse, ListStopsRequest, ListStopsResponse,
-    ResumeRequest, ResumeResponse, RevokeRequest, RevokeResponse, Stop,
+    HaltedSession, LiftRequest, LiftResponse, ListHaltedRequest, ListHaltedResponse, ListStopsRequest,
+    ListStopsResponse, ResumeRequest, ResumeResponse, RevokeRequest, RevokeResponse, Stop,
     revocation_service_server::RevocationService,
 };
 use tonic::{Request, Response, Status, async_trait};

@@ -4,8 +4,7 @@ use super::Services;
 use crate::broker::to_description;
 use crumb_proto::wire::{
     CloseSessionRequest, CloseSessionResponse, DelegateRequest, DescribeSessionRequest, DescribeSessionResponse,
-    OpenSessionRequest, OpenSessionResponse,
-    session_service_server::SessionService,
+    OpenSessionRequest, OpenSessionResponse, session_service_server::SessionService,
 };
 use tonic::{Request, Response, Status, async_trait};
 

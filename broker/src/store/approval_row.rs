@@ -1,7 +1,10 @@
 //! A request for approval as the store keeps it: texts that are parsed strictly when they come back.
 
 use super::answer;
-use crate::approval::{Approval, Need, Said, State, Vote, Wanted};
+use crate::{
+    approval::{Approval, Need, Presented, Said, State, Vote, Wanted},
+    session::BoundProcess,
+};
 use crumb_token::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -14,6 +17,7 @@ pub(super) struct ApprovalRow {
     id: String,
     session: String,
     peer: String,
+    process: Option<(u32, String)>,
     holder: Option<String>,
     audience: String,
     grants: Rights,
@@ -32,6 +36,8 @@ pub(super) struct ApprovalRow {
 #[derive(Debug, Serialize, Deserialize)]
 struct VoteRow {
     approver: String,
+    /// Whose word it was, and who brought it.
+    presented: Option<(String, String)>,
     groups: Vec<String>,
     at: u64,
     /// What was approved; nothing for a refusal.
@@ -54,6 +60,7 @@ impl From<&Approval> for ApprovalRow {
             id: approval.id.to_string(),
             session: wanted.session.to_string(),
             peer: wanted.peer.to_string(),
+            process: wanted.process.as_ref().map(|process| (process.uid, process.exe.clone())),
             holder: wanted.holder.as_ref().map(ToString::to_string),
             audience: wanted.audience.to_string(),
             grants: answer::rows(&wanted.grants),
@@ -79,7 +86,8 @@ impl From<&Approval> for ApprovalRow {
 impl From<&Vote> for VoteRow {
     fn from(vote: &Vote) -> Self {
         Self {
-            approver: vote.approver.clone(),
+            approver: vote.approver.to_string(),
+            presented: vote.presented.as_ref().map(|token| (token.issuer.to_string(), token.through.to_string())),
             groups: vote.groups.clone(),
             at: vote.at.as_unix_s(),
             yes: match &vote.said {
@@ -99,6 +107,7 @@ impl ApprovalRow {
             wanted: Wanted {
                 session: self.session.parse().ok()?,
                 peer: self.peer.parse().ok()?,
+                process: self.process.map(|(uid, exe)| BoundProcess { uid, exe }),
                 holder: optional(self.holder)?,
                 audience: self.audience.parse().ok()?,
                 grants: answer::grants(&self.grants)?,
@@ -128,7 +137,11 @@ impl ApprovalRow {
 impl VoteRow {
     fn read(self) -> Option<Vote> {
         Some(Vote {
-            approver: self.approver,
+            approver: self.approver.parse().ok()?,
+            presented: match self.presented {
+                Some((issuer, through)) => Some(Presented { issuer: issuer.into(), through: through.parse().ok()? }),
+                None => None,
+            },
             groups: self.groups,
             at: Timestamp::from_unix_s(self.at),
             said: match self.yes {

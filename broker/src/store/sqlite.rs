@@ -21,11 +21,11 @@ mod trail;
 mod writer;
 
 use super::{
-    Answer, Beginning, Closed, Ended, Ending, Issuance, Known, OnApplied, OnRevoked, Pending, Request, RequestKey, Revocation,
-    Store, Watch, Written, Reported,
+    Answer, Asking, Beginning, Closed, Ended, Ending, Issuance, Keep, Known, Listing, OnApplied, OnRevoked, Pending,
+    Reported, Request, RequestKey, Revocation, Store, Watch, Written,
 };
 use crate::{
-    approval::{Approval, Vote},
+    approval::{Approval, Vote, Wanted},
     audit::Record,
     drift::Event,
     registry::{Edits, Shelf},
@@ -145,36 +145,28 @@ impl Store for SqliteStore {
     }
 
     fn issue(&self, issuance: Issuance) -> Pending<'_, Written> {
-        self.write(move |tx| match reviews::check(tx, issuance.session, issuance.changes)? {
-            Some(denial) => Ok(Written::NotApproved(denial)),
-            None => issuances::issue(tx, issuance),
-        })
+        self.write(move |tx| issuances::issue(tx, issuance))
     }
 
     fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>> {
         self.readers.submit(move |connection| approvals::find(connection, id))
     }
 
-    fn approval_of(&self, session: SessionId, digest: [u8; 32]) -> Pending<'_, Option<Approval>> {
-        self.readers.submit(move |connection| approvals::newest(connection, session, &digest))
+    fn approval_of(&self, wanted: Wanted) -> Pending<'_, Option<Approval>> {
+        self.readers.submit(move |connection| approvals::answering(connection, &wanted))
     }
 
-    fn approvals(&self, session: Option<SessionId>, limit: u32) -> Pending<'_, Vec<Approval>> {
-        self.readers.submit(move |connection| approvals::list(connection, session, limit))
+    fn approvals(&self, listing: Listing, keep: Keep) -> Pending<'_, Vec<Approval>> {
+        self.readers.submit(move |connection| approvals::list(connection, &listing, &keep))
     }
 
-    fn approval_history(&self, agent: AgentName, now: Timestamp) -> Pending<'_, [u64; 3]> {
-        self.readers.submit(move |connection| approvals::history(connection, agent.as_str(), now))
+    fn approval_histories(&self, agents: Vec<AgentName>, now: Timestamp) -> Pending<'_, Vec<[u64; 3]>> {
+        let history = move |connection: &Connection, agent: &AgentName| approvals::history(connection, agent, now);
+        self.readers.submit(move |connection| agents.iter().map(|agent| history(connection, agent)).collect())
     }
 
-    fn ask_approval(
-        &self,
-        approval: Approval,
-        agent: AgentName,
-        now: Timestamp,
-        record: Record,
-    ) -> Pending<'_, Result<Approval, Denial>> {
-        self.write(move |tx| approvals::ask(tx, approval, agent.as_str(), now, &record))
+    fn ask_approval(&self, asking: Asking) -> Pending<'_, Result<Approval, Denial>> {
+        self.write(move |tx| approvals::ask(tx, &asking))
     }
 
     fn vote(
@@ -197,7 +189,7 @@ impl Store for SqliteStore {
             {
                 return Ok(Written::SessionClosed);
             }
-            if sessions::count_open(tx, session.agent.as_str(), request.at)? >= open_max {
+            if !sessions::has_room(tx, &session, open_max, request.at)? {
                 return Ok(Written::TooManySessions);
             }
             let answer = Answer::Opened { session: session.id.to_string(), expires_at: session.expires_at.as_unix_s() };
@@ -233,6 +225,10 @@ impl Store for SqliteStore {
         let work = move |tx: &Connection| endings::revoke(tx, &ending, &record);
         let told = self.writer.submit(work, |(_, revoked): &(Ended, Vec<Revocation>)| committed(revoked));
         Box::pin(async move { told.await.map(|(ended, _)| ended) })
+    }
+
+    fn is_revoked(&self, targets: Vec<Target>, issued_at: Timestamp) -> Pending<'_, bool> {
+        self.readers.submit(move |connection| revocations::reaches(connection, &targets, issued_at))
     }
 
     fn leases(&self) -> Pending<'_, Vec<(AgentName, Timestamp)>> {

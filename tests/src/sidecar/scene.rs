@@ -15,15 +15,14 @@ use crumb_identity::SystemClock;
 use crumb_sdk::{broker::BrokerClient, feed};
 use crumb_token::{Ask, Clock as _, Reason, TokenText};
 use crumb_verifier::{Limits, Verifier};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Where the sidecar's identity is.
 const SIDECAR_PATH: &str = "/sidecar/host-1";
 
-/// A tool server; an agent that is this very test program, behind a sidecar; and a lead agent with an identity of its own.
-fn manifests() -> String {
-    let exe = std::env::current_exe().expect("a path");
+/// A tool server; an agent that is the program `exe`, behind a sidecar; and a lead agent with an identity of its own.
+fn manifests(exe: &Path) -> String {
     let uid = nix::unistd::geteuid();
     format!(
         r#"apiVersion: crumb.dev/v1
@@ -90,17 +89,26 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Sets it up; `None`, and said so, when the sidecar's program is not built.
+    /// Sets it up, with this very test program as the agent; `None`, and said so, when the sidecar's program is not built.
     ///
     /// # Panics
     ///
     /// When a part of it cannot be started.
     pub async fn set(test: &str) -> Option<Self> {
+        Self::set_for(test, &std::env::current_exe().expect("a path")).await
+    }
+
+    /// Sets it up, with another program as the agent.
+    ///
+    /// # Panics
+    ///
+    /// When a part of it cannot be started.
+    pub async fn set_for(test: &str, exe: &Path) -> Option<Self> {
         if binary(PROGRAM).is_none() {
             skipped(test, "the binary `crumb-agent-sidecar` is not built (cargo build --workspace)");
             return None;
         }
-        let manifests = vec![("all.yaml".into(), manifests()), ("governed.yaml".into(), GOVERNED.into())];
+        let manifests = vec![("all.yaml".into(), manifests(exe)), ("governed.yaml".into(), GOVERNED.into())];
         let broker = TestBroker::start_with(Setup { manifests, ..Setup::default() }).await;
         let identity = Member::start(&svid(&broker.root, SIDECAR_PATH), &[&broker.root]).await;
         let site = Site::new().expect("a directory");

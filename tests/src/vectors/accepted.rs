@@ -3,7 +3,7 @@
 use super::{
     Call, Vector,
     forge::{authority, narrowing, seal, sign, text},
-    player::{above, AUDIENCE, HOLDER, NOW, call, call_for, claims, grants, vector, word},
+    player::{AUDIENCE, HOLDER, NOW, above, call, call_for, claims, grants, vector, word},
 };
 use biscuit_auth::format::schema::{Biscuit, Block};
 use crumb_token::{Caveat, Claims, Scalar, Timestamp, caveat::ArgRule, profile::DEPTH_MAX};
@@ -59,10 +59,18 @@ fn plain() -> Vec<Vector> {
             ask: call_for("stat_file", "stat", "file:///docs/readme.md"),
             ..minted("grant_exact", "a grant of exactly this resource", &claims())
         },
-        minted("without_subject_and_actors", "on nobody's behalf, no actor before, no session above, no block may follow", &least),
+        minted(
+            "without_subject_and_actors",
+            "on nobody's behalf, no actor before, no session above, no block may follow",
+            &least,
+        ),
         Vector {
             ask: call_for("t", "read", "r:31"),
-            ..minted("grants_at_the_bound", "32 grants, 8 prior actors, 8 sessions above: as many as the profile takes", &most)
+            ..minted(
+                "grants_at_the_bound",
+                "32 grants, 8 prior actors, 8 sessions above: as many as the profile takes",
+                &most,
+            )
         },
         Vector {
             audience: "https://tools.acme.example/mcp".into(),
@@ -81,7 +89,11 @@ fn plain() -> Vec<Vector> {
         },
         Vector {
             revoked: vec![format!("agent:research-bot <= {}", NOW - 61), "version:research-bot@1.4.1".into()],
-            ..minted("issued_after_the_revocation", "the agent was revoked a second before, another version for good", &claims())
+            ..minted(
+                "issued_after_the_revocation",
+                "the agent was revoked a second before, another version for good",
+                &claims(),
+            )
         },
         vector("sealed", "sealed: checked like any other", text(&seal(&chain_blocks(&[]))), "allowed"),
         vector(

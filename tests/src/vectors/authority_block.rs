@@ -115,11 +115,17 @@ fn strange_facts() -> Vec<Vector> {
             let [agent, version] = ["planner", "2.0"].map(|word| string(b, word));
             add_fact(b, fact::ANCESTOR, vec![integer(0), id, agent, version, bytes(16)]);
         }),
-        changed("agent_origin", "an agent as origin: what set off the outermost session is a person or a schedule", out, |b| {
-            take_facts(b, fact::ORIGIN);
-            let terms = ["agent", "ses_01983f00000070008000000000000001", "verified"].map(|t| string(b, t)).to_vec();
-            add_fact(b, fact::ORIGIN, terms);
-        }),
+        changed(
+            "agent_origin",
+            "an agent as origin: what set off the outermost session is a person or a schedule",
+            out,
+            |b| {
+                take_facts(b, fact::ORIGIN);
+                let terms =
+                    ["agent", "ses_01983f00000070008000000000000001", "verified"].map(|t| string(b, t)).to_vec();
+                add_fact(b, fact::ORIGIN, terms);
+            },
+        ),
         changed("symbol_twice", "two numbers for one text", out, |b| b.symbols.push("session".into())),
         changed("symbol_of_every_implementation", "a new number for a text that has one", out, |b| {
             b.symbols.push("read".into())

@@ -5,8 +5,10 @@ use super::{
     forge::{self, ROOT, ROOT_ID},
 };
 use crumb_token::{
-    Args, Ask, Claims, Grant, Grants, KeyId, Now, Reason, Scalar, SpiffeId, Timestamp, TokenText, claims::{Ancestor, Subject},
-    origin::Assurance, revocation::Target,
+    Args, Ask, Claims, Grant, Grants, KeyId, Now, Reason, Scalar, SpiffeId, Timestamp, TokenText,
+    claims::{Ancestor, Subject},
+    origin::Assurance,
+    revocation::Target,
 };
 use crumb_verifier::{
     Decision, Limits, Verifier,

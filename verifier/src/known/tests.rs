@@ -141,8 +141,7 @@ fn a_gap_refuses_everything_until_a_full_message() {
 #[test]
 fn revocations_continue_without_a_gap_inside_a_message() {
     let numbered = |numbers: &[u64], sequence| {
-        let revocations =
-            numbers.iter().map(|n| Revocation::whole(*n, session(9), at(T0 + 60))).collect();
+        let revocations = numbers.iter().map(|n| Revocation::whole(*n, session(9), at(T0 + 60))).collect();
         Message { revocations, ..heartbeat(1, sequence) }
     };
     for (numbers, sequence) in [(&[1, 3][..], 3), (&[2][..], 2), (&[1, 1][..], 1), (&[2, 1][..], 2), (&[1][..], 2)] {

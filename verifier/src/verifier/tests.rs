@@ -177,7 +177,11 @@ fn a_revoked_agent_goes_on_with_what_was_issued_later() {
         let revocations = vec![Revocation { issued_until, ..Revocation::whole(1, target, at(T0 + 3600)) }];
         let message = Message { revocations, ..heartbeat(1, 1) };
         BROKER.tell(&verifier, message, now(1)).expect("taken");
-        assert_eq!(!verifier.decide(&token(&claims()), &ask(), &peer(), now(1)).is_allowed(), ended, "{issued_until:?}");
+        assert_eq!(
+            !verifier.decide(&token(&claims()), &ask(), &peer(), now(1)).is_allowed(),
+            ended,
+            "{issued_until:?}"
+        );
     }
 }
 

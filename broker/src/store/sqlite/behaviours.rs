@@ -74,7 +74,8 @@ fn is_about_tool(finding: &Finding) -> bool {
 
 /// Returns a session's kind, and what it did so far.
 pub(super) fn find(tx: &Connection, session: SessionId) -> Result<Option<(Kin, Behaviour)>, JobError> {
-    let sql = "SELECT kin, denials_in_a_row, calls, minutes, minute, calls_in_minute FROM behaviours WHERE session = ?1";
+    let sql =
+        "SELECT kin, denials_in_a_row, calls, minutes, minute, calls_in_minute FROM behaviours WHERE session = ?1";
     let read = |row: &Row<'_>| {
         let number = |column: &str| row.get::<_, i64>(column).map(natural);
         let behaviour = Behaviour {

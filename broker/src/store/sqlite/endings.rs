@@ -7,12 +7,20 @@ use super::{
     integer, natural, revocations, sessions, stops, trail,
     writer::JobError,
 };
-use crate::audit::Record;
+use crate::{audit::Record, clamp};
 use crumb_token::{SessionId, Timestamp, revocation::Target};
 use rusqlite::{Connection, params};
+use std::time::Duration;
 
 /// The moment after which whatever was issued is not reached: for what cannot come back.
 const END_OF_TIME: Timestamp = Timestamp::from_unix_s(u64::MAX);
+
+/// How much longer a revocation is told than anything that it ends can be alive: the skew that verifiers allow, and one
+/// second for rounding.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// How long a signing key, or a token that it signed, is alive at most: the longest rotation, and the longest token.
+const KEY_LIFE_MAX: Duration = Duration::from_secs(26 * 3600);
 
 /// Closes a session and all inside it, by one revocation.
 pub(super) fn close(
@@ -22,53 +30,50 @@ pub(super) fn close(
     live_max: u32,
     record: &Record,
 ) -> Result<(Closed, Vec<Revocation>), JobError> {
-    for above in sessions::above(tx, session)? {
+    let above = sessions::above(tx, session)?;
+    if above.is_empty() {
+        return Ok((Closed::Unknown, Vec::new()));
+    }
+    for id in above {
         // One that is only halted has a revocation too, and is not over.
-        if sessions::is_closed(tx, above)?
-            && let Some(sequence) = revocations::find(tx, &Target::Session(above))?
+        if sessions::is_closed(tx, id)?
+            && let Some(sequence) = revocations::find(tx, &Target::Session(id))?
         {
             return Ok((Closed::Revoked(sequence), Vec::new()));
         }
     }
-    let open = sessions::open_with_inside(tx, session)?;
-    if open.is_empty() {
-        return Ok((Closed::Unknown, Vec::new()));
+    if !sessions::is_open(tx, session, now)? {
+        // Its time is over, or it ended with its agent or with whom it was for: whatever it had is dead or revoked.
+        return Ok((Closed::Revoked(revocations::newest(tx)?), Vec::new()));
     }
     if revocations::count_live(tx, now)? >= live_max {
         return Ok((Closed::TooManyRevocations, Vec::new()));
     }
-    let revocation = close_all(tx, session, &open, now)?;
+    let target = Target::Session(session);
+    // A session that never had a token is revoked as well; verifiers may then forget it at once.
+    let until = tokens_until(tx, &target, now)?;
+    close_under(tx, &target, now)?;
+    let revocation = revocations::insert(tx, target, END_OF_TIME, until)?;
     trail::append(tx, record)?;
     Ok((Closed::Revoked(revocation.sequence), vec![revocation]))
 }
 
-/// Closes `open`, which are `session` and what is inside it, and revokes `session`.
-fn close_all(
-    tx: &Connection,
-    session: SessionId,
-    open: &[(SessionId, Timestamp)],
-    now: Timestamp,
-) -> Result<Revocation, JobError> {
-    for (id, _) in open {
-        sessions::close(tx, *id, now)?;
-    }
-    // A session without living tokens is revoked as well; verifiers may then forget it at once.
-    let until = open.iter().map(|(_, tokens_until)| *tokens_until).fold(now, Ord::max);
-    revocations::insert(tx, Target::Session(session), END_OF_TIME, until)
-}
-
 /// Revokes each target, and closes the sessions that end with it. Nothing happens when it would be too much.
+///
+/// The time is read here, on the thread that writes: whatever was committed before was issued no later.
 pub(super) fn revoke(tx: &Connection, ending: &Ending, record: &Record) -> Result<(Ended, Vec<Revocation>), JobError> {
+    let now = ending.clock.now().wall;
     let more = u32::try_from(ending.targets.len()).unwrap_or(u32::MAX);
-    if revocations::count_live(tx, ending.now)?.saturating_add(more) > ending.live_max {
+    if revocations::count_live(tx, now)?.saturating_add(more) > ending.live_max {
         return Ok((Ended::TooManyRevocations, Vec::new()));
     }
     let mut closed = 0;
     let mut revoked = Vec::with_capacity(ending.targets.len());
     for target in &ending.targets {
-        closed += close_under(tx, target, ending.now)?;
-        let issued_until = if target.goes_on() { ending.now } else { END_OF_TIME };
-        revoked.push(revocations::insert(tx, target.clone(), issued_until, ending.tokens_until)?);
+        closed += close_under(tx, target, now)?;
+        let issued_until = if target.goes_on() { now } else { END_OF_TIME };
+        let life = if matches!(target, Target::Key(_)) { KEY_LIFE_MAX } else { clamp::TTL_MAX };
+        revoked.push(revocations::insert(tx, target.clone(), issued_until, now.plus(life).plus(SLACK))?);
     }
     if let Some((scope, stop)) = &ending.stop {
         stops::insert(tx, scope, stop)?;
@@ -82,43 +87,72 @@ pub(super) fn revoke(tx: &Connection, ending: &Ending, record: &Record) -> Resul
 pub(super) fn count(connection: &Connection, targets: &[Target], now: Timestamp) -> Result<u64, JobError> {
     let mut sessions = 0;
     for target in targets {
-        let Some(roots) = roots(target) else { continue };
-        let sql = format!("{} SELECT count(*) FROM sessions WHERE {}", inside(roots), LIVE);
-        let params = params![target.name(), integer(now.as_unix_s())];
+        let Some(Roots { condition, name, more }) = roots(target) else { continue };
+        let sql = format!("{} SELECT count(*) FROM inside", inside(condition));
+        let params = params![name, integer(now.as_unix_s()), more];
         let found: i64 = connection.prepare_cached(&sql)?.query_row(params, |row| row.get(0))?;
         sessions += natural(found);
     }
     Ok(sessions)
 }
 
+/// Revokes what was issued until now in a session, and inside it, that may go on afterwards.
+pub(super) fn end_tokens(tx: &Connection, session: SessionId, now: Timestamp) -> Result<Revocation, JobError> {
+    let target = Target::Session(session);
+    let until = tokens_until(tx, &target, now)?;
+    revocations::insert(tx, target, now, until)
+}
+
+/// Returns until when a revocation of the sessions that end with a target has to be told: until their last token has ended for
+/// every verifier, or until now when there never was one.
+fn tokens_until(tx: &Connection, target: &Target, now: Timestamp) -> Result<Timestamp, JobError> {
+    let Some(Roots { condition, name, more }) = roots(target) else { return Ok(now) };
+    let sql = format!(
+        "{} SELECT coalesce(max(tokens_until), 0) FROM sessions WHERE id IN (SELECT id FROM inside)",
+        inside(condition)
+    );
+    let params = params![name, integer(now.as_unix_s()), more];
+    let until: i64 = tx.prepare_cached(&sql)?.query_row(params, |row| row.get(0))?;
+    Ok(if until == 0 { now } else { Timestamp::from_unix_s(natural(until)).plus(SLACK).max(now) })
+}
+
 fn close_under(tx: &Connection, target: &Target, now: Timestamp) -> Result<u64, JobError> {
-    let Some(roots) = roots(target) else { return Ok(0) };
-    let sql = format!("{} UPDATE sessions SET closed_at = ?2 WHERE {}", inside(roots), LIVE);
-    let closed = tx.prepare_cached(&sql)?.execute(params![target.name(), integer(now.as_unix_s())])?;
+    let Some(Roots { condition, name, more }) = roots(target) else { return Ok(0) };
+    let sql = format!("{} UPDATE sessions SET closed_at = ?2 WHERE id IN (SELECT id FROM inside)", inside(condition));
+    let closed = tx.prepare_cached(&sql)?.execute(params![name, integer(now.as_unix_s()), more])?;
     Ok(closed as u64)
 }
 
-const LIVE: &str = "closed_at IS NULL AND expires_at > ?2 AND id IN (SELECT id FROM inside)";
-
-/// The sessions that `roots` selects, and all inside them.
-fn inside(roots: &str) -> String {
+/// The living sessions that `condition` selects, and all living ones inside them. What is over has nothing alive inside, so
+/// sessions of the past cost nothing.
+fn inside(condition: &str) -> String {
     format!(
         "WITH RECURSIVE inside (id) AS (
-           SELECT id FROM sessions WHERE closed_at IS NULL AND {roots}
-           UNION SELECT s.id FROM sessions s JOIN inside i ON s.parent = i.id)"
+           SELECT id FROM sessions WHERE closed_at IS NULL AND expires_at > ?2 AND ?3 = ?3 AND {condition}
+           UNION SELECT s.id FROM sessions s JOIN inside i ON s.parent = i.id
+                 WHERE s.closed_at IS NULL AND s.expires_at > ?2)"
     )
 }
 
-/// Returns the condition for sessions that have no sense any more once `target` is revoked. A tool server's revocation, a
-/// token's and a key's leave sessions open: they can get another token.
-fn roots(target: &Target) -> Option<&'static str> {
+/// Which sessions have no sense any more once a target is revoked.
+struct Roots {
+    condition: &'static str,
+    name: String,
+    /// The version, where there is one.
+    more: String,
+}
+
+/// `None` for a tool server, a token and a key: their sessions stay open, and can get another token.
+fn roots(target: &Target) -> Option<Roots> {
+    let by = |condition| Some(Roots { condition, name: target.name(), more: String::new() });
     match target {
-        Target::Session(_) => Some("id = ?1"),
-        Target::Agent(_) => Some("agent = ?1"),
-        Target::Version(..) => Some("agent || '@' || version = ?1"),
-        Target::Subject(_) => {
-            Some("json_extract(lineage, '$[0][0]') = 'user' AND json_extract(lineage, '$[0][1]') = ?1")
+        Target::Session(_) => by("id = ?1"),
+        Target::Agent(_) => by("agent = ?1"),
+        Target::Version(agent, version) => {
+            let condition = "agent = ?1 AND version = ?3";
+            Some(Roots { condition, name: agent.to_string(), more: version.to_string() })
         }
+        Target::Subject(_) => by("subject = ?1"),
         Target::Token(_) | Target::ToolServer(_) | Target::Key(_) => None,
     }
 }

@@ -2,14 +2,15 @@
 
 use super::{
     super::{Answer, Issuance, Written},
-    approvals, requests, sessions, trail,
+    approvals, requests, reviews, sessions, trail,
     writer::JobError,
 };
+use crumb_token::{Denial, Reason};
 use rusqlite::Connection;
 
 /// Writes an issuance.
 pub(super) fn issue(tx: &Connection, issuance: Issuance) -> Result<Written, JobError> {
-    let Issuance { request, claims, token, session, changes: _, redeems, record } = issuance;
+    let Issuance { request, claims, token, session, changes, budget, redeems, record } = issuance;
     if let Some(seen) = requests::find(tx, &request.key)? {
         return Ok(Written::Seen(seen));
     }
@@ -17,10 +18,19 @@ pub(super) fn issue(tx: &Connection, issuance: Issuance) -> Result<Written, JobE
     if !sessions::is_open(tx, session, request.at)? {
         return Ok(Written::SessionClosed);
     }
+    if let Some(denial) = reviews::check(tx, session, changes)? {
+        return Ok(Written::Changed(denial));
+    }
+    if let Some(most) = budget
+        && sessions::spent(tx, session)? >= most
+    {
+        let rule = format!("{most} tokens a session, with all inside it");
+        return Ok(Written::Changed(Denial::new(Reason::BudgetSpent).asked(session).by(rule, "the issuance policy")));
+    }
     if let Some(approval) = redeems
         && let Err(denial) = approvals::redeem(tx, approval, &token, request.at)?
     {
-        return Ok(Written::NotApproved(denial));
+        return Ok(Written::Changed(denial));
     }
     sessions::note_token(tx, session, request.at, claims.expires_at())?;
     requests::insert(tx, &request, &Answer::Issued(Box::new(claims)))?;

@@ -5,7 +5,7 @@
 
 use super::{
     super::{Revocation, Watch},
-    behaviours, integer, natural, revocations, sessions, trail,
+    behaviours, endings, integer, natural, revocations, sessions, trail,
     writer::JobError,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     drift::{Action, Event, Finding, Held, Review, RuleName},
     session::Session,
 };
-use crumb_token::{Denial, Reason, RecordId, SessionId, Timestamp, revocation::Target};
+use crumb_token::{Denial, Reason, RecordId, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
@@ -61,7 +61,9 @@ pub(super) fn act(
     let own = own(tx, session.id)?;
     let (kind, column) = match finding.action {
         Action::Note if !is_noted(tx, session.id, finding.rule)? => (Kind::SessionNote, None),
-        Action::Contract if own.halt.is_none() && own.contraction.is_none() => (Kind::SessionContract, Some("contraction")),
+        Action::Contract if own.halt.is_none() && own.contraction.is_none() => {
+            (Kind::SessionContract, Some("contraction"))
+        }
         Action::Halt if own.halt.is_none() => (Kind::SessionHalt, Some("halt")),
         Action::Note | Action::Contract | Action::Halt => return Ok(None),
     };
@@ -91,19 +93,16 @@ fn hold(
         finding.basis.clone(),
     );
     let text = serde_json::to_string(&row).map_err(|_| JobError::Corrupt("finding"))?;
-    let sql = format!(
-        "UPDATE behaviours SET {column} = ?2, tokens_ended = ?3, changes = changes + 1 WHERE session = ?1"
-    );
+    let sql =
+        format!("UPDATE behaviours SET {column} = ?2, tokens_ended = ?3, changes = changes + 1 WHERE session = ?1");
     tx.prepare_cached(&sql)?.execute(params![session.to_string(), text, integer(now.as_unix_s())])?;
     if revocations::count_live(tx, now)? >= live_max {
         // It gets no new ones all the same.
         tracing::error!(%session, "too many revocations are in force, so the tokens of this session run out by themselves");
         return Ok(None);
     }
-    let open = sessions::open_with_inside(tx, session)?;
-    let until = open.iter().map(|(_, tokens_until)| *tokens_until).fold(now, Ord::max);
     // It can come back, so only what was issued until now is over.
-    revocations::insert(tx, Target::Session(session), now, until).map(Some)
+    endings::end_tokens(tx, session, now).map(Some)
 }
 
 fn record(kind: Kind, session: &Session, event: &Event, finding: &Finding, watch: &Watch) -> Record {

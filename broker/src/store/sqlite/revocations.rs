@@ -21,7 +21,8 @@ pub(super) fn find(tx: &Connection, target: &Target) -> Result<Option<u64>, JobE
     Ok(row.map(natural))
 }
 
-/// Adds a revocation with the next number. One of the same target that reached less far gives way to it.
+/// Adds a revocation with the next number. It takes the place of one of the same target, and reaches as far as either: the
+/// clock may have been set back in between.
 pub(super) fn insert(
     tx: &Connection,
     target: Target,
@@ -30,11 +31,33 @@ pub(super) fn insert(
 ) -> Result<Revocation, JobError> {
     let (kind, name) = (target.kind(), target.name());
     let sequence = newest(tx)?.saturating_add(1);
+    let earlier = of(tx, &target)?;
+    let reach =
+        |ours: Timestamp, theirs: fn(&Revocation) -> Timestamp| earlier.as_ref().map_or(ours, |e| ours.max(theirs(e)));
+    let (issued_until, until) = (reach(issued_until, |e| e.issued_until), reach(until, |e| e.until));
     let sql = "INSERT OR REPLACE INTO revocations (sequence, kind, target, issued_until, until)
                VALUES (?1, ?2, ?3, ?4, ?5)";
     let (reach, end) = (integer(issued_until.as_unix_s()), integer(until.as_unix_s()));
     tx.prepare_cached(sql)?.execute(params![integer(sequence), kind, name, reach, end])?;
     Ok(Revocation { sequence, target, issued_until, until })
+}
+
+/// Returns the revocation of `target`, when there is one.
+fn of(tx: &Connection, target: &Target) -> Result<Option<Revocation>, JobError> {
+    let sql = "SELECT sequence, kind, target, issued_until, until FROM revocations WHERE kind = ?1 AND target = ?2";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut rows = statement.query(params![target.kind(), target.name()])?;
+    rows.next()?.map(read).transpose()
+}
+
+/// Says whether one of `targets` is revoked for what was issued then.
+pub(super) fn reaches(connection: &Connection, targets: &[Target], issued_at: Timestamp) -> Result<bool, JobError> {
+    for target in targets {
+        if of(connection, target)?.is_some_and(|revocation| issued_at <= revocation.issued_until) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns how many are in force.

@@ -86,21 +86,31 @@ CREATE TABLE signing_keys (
 const LINEAGE: &str = "
 ALTER TABLE sessions ADD COLUMN lineage TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN subject TEXT;
+ALTER TABLE sessions ADD COLUMN root TEXT;
+CREATE INDEX sessions_of_subject ON sessions (subject, expires_at) WHERE closed_at IS NULL AND subject IS NOT NULL;
+CREATE INDEX sessions_of_root ON sessions (root, expires_at) WHERE closed_at IS NULL AND root IS NOT NULL;
 ALTER TABLE revocations ADD COLUMN issued_until INTEGER NOT NULL DEFAULT 9223372036854775807;
 
 CREATE TABLE approvals (
     id TEXT PRIMARY KEY,
     session TEXT NOT NULL,
     digest BLOB NOT NULL,
+    gist BLOB NOT NULL,
     agent TEXT NOT NULL,
     state TEXT NOT NULL,
+    appealed INTEGER NOT NULL DEFAULT 0,
     asked_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     body TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX approvals_by_ask ON approvals (session, digest, id);
+CREATE INDEX approvals_by_session ON approvals (session, id);
 CREATE INDEX approvals_by_agent ON approvals (agent, asked_at);
 CREATE INDEX approvals_by_state ON approvals (state, id);
+CREATE INDEX approvals_by_end ON approvals (state, expires_at);
+CREATE INDEX approvals_waiting ON approvals (session, expires_at) WHERE state = 'pending';
+CREATE INDEX approvals_refused ON approvals (session, gist, id) WHERE state = 'refused' AND appealed = 0;
 
 CREATE TABLE leases (
     agent TEXT PRIMARY KEY,

@@ -11,6 +11,9 @@ use crumb_token::{AgentName, Origin, Owner, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::str::FromStr;
 
+/// The most living sessions inside one outermost session.
+const INSIDE_MAX: u32 = 256;
+
 const COLUMNS: &str = "id, depth, lineage, agent, version, owner, peer, uid, exe, intent, origin_kind, origin_name, \
                        origin_assurance, envelope, opened_at, expires_at, closed_at, tokens";
 
@@ -20,7 +23,17 @@ pub(super) fn find(connection: &Connection, id: SessionId) -> Result<Option<Sess
     let row = connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| Ok(read(row))).optional()?;
     let Some(mut session) = row.transpose()? else { return Ok(None) };
     session.review = reviews::of(connection, id)?;
+    if !session.lineage.ancestors.is_empty() {
+        session.tokens = spent(connection, id)?;
+    }
     Ok(Some(session))
+}
+
+/// Returns how many tokens the outermost session of a session has had.
+pub(super) fn spent(tx: &Connection, session: SessionId) -> Result<u64, JobError> {
+    let sql = "SELECT tokens FROM sessions WHERE id = (SELECT coalesce(root, id) FROM sessions WHERE id = ?1)";
+    let row: Option<i64> = tx.prepare_cached(sql)?.query_row([session.to_string()], |row| row.get(0)).optional()?;
+    Ok(row.map_or(0, natural))
 }
 
 /// Adds a session.
@@ -30,8 +43,8 @@ pub(super) fn insert(tx: &Connection, session: &Session) -> Result<(), JobError>
         Origin::User { .. } | Origin::Schedule { .. } => None,
     };
     let sql = format!(
-        "INSERT INTO sessions ({COLUMNS}, parent)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+        "INSERT INTO sessions ({COLUMNS}, parent, root, subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
     );
     tx.prepare_cached(&sql)?.execute(params![
         session.id.to_string(),
@@ -53,14 +66,28 @@ pub(super) fn insert(tx: &Connection, session: &Session) -> Result<(), JobError>
         session.closed_at.map(|at| integer(at.as_unix_s())),
         integer(session.tokens),
         parent,
+        session.lineage.ancestors.first().map(|root| root.session.to_string()),
+        session.lineage.subject().map(|subject| subject.name.to_string()),
     ])?;
     Ok(())
 }
 
-/// Returns how many sessions of `agent` are open.
-pub(super) fn count_open(tx: &Connection, agent: &str, now: Timestamp) -> Result<u32, JobError> {
-    let sql = "SELECT count(*) FROM sessions WHERE agent = ?1 AND closed_at IS NULL AND expires_at > ?2";
-    Ok(tx.prepare_cached(sql)?.query_row(params![agent, integer(now.as_unix_s())], |row| row.get(0))?)
+/// Says whether there is room for one more session: an agent has its own, and a session has room for those inside it, so that
+/// nobody uses up another agent's by delegating to it.
+pub(super) fn has_room(tx: &Connection, session: &Session, open_max: u32, now: Timestamp) -> Result<bool, JobError> {
+    let (sql, name, max) = match session.lineage.ancestors.first() {
+        None => {
+            let sql = "SELECT count(*) FROM sessions
+                       WHERE agent = ?1 AND closed_at IS NULL AND expires_at > ?2 AND parent IS NULL";
+            (sql, session.agent.to_string(), open_max)
+        }
+        Some(root) => {
+            let sql = "SELECT count(*) FROM sessions WHERE root = ?1 AND closed_at IS NULL AND expires_at > ?2";
+            (sql, root.session.to_string(), INSIDE_MAX)
+        }
+    };
+    let open: u32 = tx.prepare_cached(sql)?.query_row(params![name, integer(now.as_unix_s())], |row| row.get(0))?;
+    Ok(open < max)
 }
 
 /// Returns the agents that have open sessions, of one owner when given.
@@ -70,7 +97,7 @@ pub(super) fn acting_agents(
     now: Timestamp,
 ) -> Result<Vec<AgentName>, JobError> {
     let sql = "SELECT DISTINCT agent FROM sessions
-               WHERE closed_at IS NULL AND expires_at > ?1 AND (?2 IS NULL OR owner = ?2) ORDER BY agent";
+               WHERE closed_at IS NULL AND expires_at > ?1 AND (?2 IS NULL OR owner = ?2 COLLATE NOCASE) ORDER BY agent";
     let mut statement = connection.prepare_cached(sql)?;
     let now = integer(now.as_unix_s());
     let names = statement.query_map(params![now, owner.map(Owner::as_str)], |row| row.get::<_, String>(0))?;
@@ -102,37 +129,17 @@ pub(super) fn note_token(
     let sql = "UPDATE sessions SET tokens_until = max(tokens_until, ?3), tokens = tokens + 1
                WHERE id = ?1 AND closed_at IS NULL AND expires_at > ?2";
     let (now, until) = (integer(now.as_unix_s()), integer(until.as_unix_s()));
-    Ok(tx.prepare_cached(sql)?.execute(params![session.to_string(), now, until])? == 1)
-}
-
-/// Returns the open sessions inside `session`, and itself when open, each with the end of its tokens.
-pub(super) fn open_with_inside(tx: &Connection, session: SessionId) -> Result<Vec<(SessionId, Timestamp)>, JobError> {
-    let sql = "WITH RECURSIVE inside (id) AS (
-                 SELECT ?1 UNION SELECT s.id FROM sessions s JOIN inside i ON s.parent = i.id)
-               SELECT s.id, s.tokens_until FROM sessions s JOIN inside USING (id)
-               WHERE s.closed_at IS NULL";
-    let mut statement = tx.prepare_cached(sql)?;
-    let rows =
-        statement.query_map([session.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
-    let parse = |row: rusqlite::Result<(String, i64)>| {
-        let (id, until) = row?;
-        let id = id.parse().map_err(|_| JobError::Corrupt("session"))?;
-        Ok((id, Timestamp::from_unix_s(natural(until))))
-    };
-    rows.map(parse).collect()
+    let noted = tx.prepare_cached(sql)?.execute(params![session.to_string(), now, until])? == 1;
+    // A token inside counts for the outermost session too: nesting gives nobody a new budget.
+    let sql = "UPDATE sessions SET tokens = tokens + 1 WHERE id = (SELECT root FROM sessions WHERE id = ?1)";
+    tx.prepare_cached(sql)?.execute([session.to_string()])?;
+    Ok(noted)
 }
 
 /// Returns the sessions above `session` and itself, when they exist.
 pub(super) fn above(connection: &Connection, session: SessionId) -> Result<Vec<SessionId>, JobError> {
     let Some(session) = find(connection, session)? else { return Ok(Vec::new()) };
     Ok(session.lineage.ancestors.iter().map(|above| above.session).chain([session.id]).collect())
-}
-
-/// Closes a session.
-pub(super) fn close(tx: &Connection, session: SessionId, now: Timestamp) -> Result<(), JobError> {
-    let sql = "UPDATE sessions SET closed_at = ?2 WHERE id = ?1 AND closed_at IS NULL";
-    tx.prepare_cached(sql)?.execute(params![session.to_string(), integer(now.as_unix_s())])?;
-    Ok(())
 }
 
 type EnvelopeRow = Vec<(String, Vec<(String, String, String)>)>;
@@ -161,7 +168,8 @@ fn lineage(text: &str, origin: &Origin) -> Option<Lineage> {
     if text.is_empty() {
         return (!matches!(origin, Origin::Agent { .. })).then(|| Lineage::root(origin.clone()));
     }
-    let ((kind, name, assurance), ancestors, actors, depth_left, issuer): LineageRow = serde_json::from_str(text).ok()?;
+    let ((kind, name, assurance), ancestors, actors, depth_left, issuer): LineageRow =
+        serde_json::from_str(text).ok()?;
     Some(Lineage {
         root: Origin::from_words(&kind, &name, &assurance)?,
         ancestors: ancestors.iter().map(AncestorRow::read).collect::<Option<_>>()?,

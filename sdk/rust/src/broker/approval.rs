@@ -39,6 +39,9 @@ pub enum ApprovalState {
 pub struct UnknownState;
 
 impl ApprovalState {
+    /// Every state, in the order that a request goes through them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Approved, Self::Refused, Self::Redeemed, Self::Expired];
+
     /// Returns the word that the wire carries.
     pub fn word(self) -> &'static str {
         match self {
@@ -55,8 +58,7 @@ impl FromStr for ApprovalState {
     type Err = UnknownState;
 
     fn from_str(word: &str) -> Result<Self, UnknownState> {
-        let all = [Self::Pending, Self::Approved, Self::Refused, Self::Redeemed, Self::Expired];
-        all.into_iter().find(|state| state.word() == word).ok_or(UnknownState)
+        Self::ALL.into_iter().find(|state| state.word() == word).ok_or(UnknownState)
     }
 }
 
