@@ -86,7 +86,8 @@ pub(crate) async fn run(args: &ExchangeArgs, effort: Effort) -> anyhow::Result<V
     for &sessions in &args.sessions {
         let sessions = effort.pick(sessions, sessions.min(100));
         let services = Services::start(sessions).await?;
-        if args.rate.is_none_or(|rate| rate == 0) && !args.cold {
+        // Beside the runs that it is the floor of: those that ask for one run get that run.
+        if args.rate.is_none() && !args.cold {
             rows.push(floor(&services, args, effort).await?);
         }
         for run in args.runs(effort) {

@@ -1,5 +1,6 @@
 //! Policy, through a real broker: what it denies, clamps and wants approved, and what approvers can and cannot do.
 
+use crumb_identity::SystemClock;
 use crumb_proto::{
     from_status,
     wire::{
@@ -12,7 +13,7 @@ use crumb_tests::broker::{
     request_id,
 };
 use crumb_tests::member::{root, svid};
-use crumb_token::Denial;
+use crumb_token::{Clock as _, Denial};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::Status;
 
@@ -120,7 +121,7 @@ async fn clamps_lifetime_rate_and_budget() {
     let stage = Stage::new().await;
     for _ in 0..3 {
         let issued = stage.exchange(writing(&stage.session)).await.expect("a token");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = SystemClock::new().now().wall.as_unix_s();
         assert!(issued.expires_at <= now + 60, "a minute at most");
     }
     let (code, denial) = refusal(stage.exchange(writing(&stage.session)).await);

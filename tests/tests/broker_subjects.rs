@@ -2,15 +2,15 @@
 //! approve with one.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use crumb_identity::SystemClock;
 use crumb_proto::wire::{
     ApproveRequest, ExchangeRequest, OpenSessionRequest, Origin, approval_service_client::ApprovalServiceClient,
     origin::Kind,
 };
 use crumb_tests::broker::{AGENT_PATH, Client, Setup, TestBroker, exchange, files, opening, reason, refusal};
-use crumb_token::{origin::Assurance, parse::Unverified};
+use crumb_token::{Clock as _, origin::Assurance, parse::Unverified};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const ISSUER: &str = "https://login.a.test";
 
@@ -43,7 +43,7 @@ impl Provider {
     }
 
     fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = SystemClock::new().now().wall.as_unix_s();
         let mut claims = json!({
             "iss": ISSUER, "aud": "crumb", "sub": "u-1", "email": "bob@a.test", "email_verified": true,
             "iat": now, "exp": now + 300,
@@ -95,7 +95,7 @@ async fn a_proven_user_is_verified_in_the_token_and_the_trail() {
 #[tokio::test]
 async fn a_delegated_access_ends_with_the_persons_token() {
     let stage = Stage::new().await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = SystemClock::new().now().wall.as_unix_s();
     let request = stage.for_bob(|claims| claims["exp"] = json!(now + 60));
     let opened = stage.client.sessions().open_session(request).await.expect("a session").into_inner();
     assert!((now + 60..=now + 66).contains(&opened.expires_at), "{} s", opened.expires_at - now);

@@ -108,11 +108,15 @@ impl Bench {
         let words = match ending {
             Ending::Token => ("token", claims.token.to_string()),
             Ending::Session => ("session", claims.session.to_string()),
-            Ending::Above => ("session", claims.ancestors.first().map_or(UNKNOWN.into(), |a| a.session.to_string())),
+            Ending::Above => {
+                ("session", claims.ancestors.first().map_or_else(|| UNKNOWN.into(), |a| a.session.to_string()))
+            }
             Ending::Agent => ("agent", claims.agent.to_string()),
             Ending::Version => ("version", format!("{}@{}", claims.agent, claims.version)),
             Ending::ToolServer => ("tool_server", claims.audience.to_string()),
-            Ending::Subject => ("subject", claims.subject.as_ref().map_or("nobody".into(), |s| s.name.to_string())),
+            Ending::Subject => {
+                ("subject", claims.subject.as_ref().map_or_else(|| "nobody".into(), |s| s.name.to_string()))
+            }
             Ending::Nothing => ("session", UNKNOWN.to_owned()),
         };
         let target = Target::from_words(words.0, &words.1).expect("something that can be revoked");

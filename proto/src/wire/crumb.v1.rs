@@ -198,7 +198,7 @@ pub struct ApproveRequest {
     /// One sentence of at most 500 bytes.
     #[prost(string, tag = "4")]
     pub why: ::prost::alloc::string::String,
-    /// An OIDC token of the person who approves, with the broker as audience. A secret.
+    /// An OIDC token of the person who approves, from an issuer that the broker lists for approvers. A secret.
     #[prost(string, tag = "5")]
     pub approver_token: ::prost::alloc::string::String,
 }
