@@ -316,7 +316,10 @@ async fn a_session_inside_another_is_no_wider_and_ends_with_it() {
     let token = read(&issued.token);
     let claims = token.claims();
     assert_eq!(claims.origin.to_string(), "user:bob@a.test (asserted)", "what set off the outermost session");
-    assert_eq!(claims.ancestors.iter().map(|a| a.session.to_string()).collect::<Vec<_>>(), std::slice::from_ref(&parent));
+    assert_eq!(
+        claims.ancestors.iter().map(|a| a.session.to_string()).collect::<Vec<_>>(),
+        std::slice::from_ref(&parent)
+    );
     assert_eq!(claims.subject.as_ref().map(|s| s.name.as_str()), Some("bob@a.test"));
     client.close(&parent).await.expect("closed");
     assert_eq!(reason(client.exchange(exchange(&child)).await), "session_closed");
