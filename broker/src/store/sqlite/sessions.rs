@@ -90,15 +90,27 @@ pub(super) fn has_room(tx: &Connection, session: &Session, open_max: u32, now: T
     Ok(open < max)
 }
 
+/// Walks the agents from one to the next by the index of open sessions, and looks at one living session of each: a million
+/// sessions of a thousand agents cost a thousand steps.
+const ACTING_AGENTS: &str = "
+    WITH RECURSIVE names (agent) AS (
+      SELECT min(agent) FROM sessions WHERE closed_at IS NULL
+      UNION ALL
+      SELECT (SELECT min(s.agent) FROM sessions s WHERE s.closed_at IS NULL AND s.agent > names.agent)
+      FROM names WHERE names.agent IS NOT NULL)
+    SELECT agent FROM names
+    WHERE agent IS NOT NULL AND EXISTS (
+      SELECT 1 FROM sessions s WHERE s.agent = names.agent AND s.closed_at IS NULL AND s.expires_at > ?1
+        AND (?2 IS NULL OR s.owner = ?2 COLLATE NOCASE))
+    ORDER BY agent";
+
 /// Returns the agents that have open sessions, of one owner when given.
 pub(super) fn acting_agents(
     connection: &Connection,
     owner: Option<&Owner>,
     now: Timestamp,
 ) -> Result<Vec<AgentName>, JobError> {
-    let sql = "SELECT DISTINCT agent FROM sessions
-               WHERE closed_at IS NULL AND expires_at > ?1 AND (?2 IS NULL OR owner = ?2 COLLATE NOCASE) ORDER BY agent";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(ACTING_AGENTS)?;
     let now = integer(now.as_unix_s());
     let names = statement.query_map(params![now, owner.map(Owner::as_str)], |row| row.get::<_, String>(0))?;
     names.map(|name| name?.parse().map_err(|_| JobError::Corrupt("session"))).collect()
@@ -215,4 +227,20 @@ fn parsed<T: FromStr>(row: &Row<'_>, column: &str) -> Result<T, JobError> {
 
 fn moment(row: &Row<'_>, column: &str) -> Result<Timestamp, JobError> {
     Ok(Timestamp::from_unix_s(natural(row.get::<_, i64>(column)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_agent_is_looked_for_in_the_whole_table() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        super::super::schema::prepare_writer(&mut connection).expect("tables");
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {ACTING_AGENTS}")).expect("a plan");
+        let steps = plan.query_map(params![0, None::<String>], |row| row.get::<_, String>("detail")).expect("steps");
+        let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("steps");
+        let of_table: Vec<_> = steps.iter().filter(|step| step.contains("sessions") || step.contains(" s ")).collect();
+        assert!(!of_table.is_empty() && of_table.iter().all(|step| step.contains("sessions_open")), "{steps:#?}");
+    }
 }
