@@ -12,7 +12,7 @@ use crate::{
     leases::Leases,
     pace::Paces,
     registry::{
-        Author, UnusableRegistry,
+        Author, Shelf, UnusableRegistry,
         plan::{Plan, Wanted},
     },
     rotation::{self, RotationError},
@@ -116,8 +116,12 @@ pub enum RunError {
 /// [`RunError`], when it cannot start or a server ends by itself.
 pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Sender<Ready>) -> Result<(), RunError> {
     let wanted = config.registry_dir.as_deref().map_or_else(|| Ok(Wanted::nothing()), Wanted::directory)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    if !config.data_dir.exists() {
+        // A first start has nothing but these: wrong ones are told before anything is made.
+        at_start(&Shelf::default(), &wanted, clock.now().wall).map_err(UnusableRegistry::Defects)?;
+    }
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
     let plan = at_start(&store.shelf().await?, &wanted, clock.now().wall).map_err(UnusableRegistry::Defects)?;
     let workload = tokio::select! {
         workload = Workload::connect(&config.workload_api, config.identity_wait) => workload?,
