@@ -4,6 +4,7 @@
 //! was found, without a fuzzer. Some read the bytes as they are; some read choices out of them, to get past the
 //! first check of a format. None keeps a decision from one input to the next, so that an input alone shows what it shows.
 
+mod drawn_hop;
 mod drawn_token;
 mod manifest_yaml;
 mod profile_gate;

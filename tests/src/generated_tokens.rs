@@ -2,15 +2,19 @@
 //!
 //! The words are few, so that a caveat and a call often meet: a generator that never allows tests nothing.
 
+mod hands;
+
+pub use hands::{Step, seed_of};
+
 use crate::vectors::{
     forge::{ROOT, ROOT_ID},
     player::{self, NOW, word},
 };
 use biscuit_auth::{KeyPair, PrivateKey, builder::Algorithm};
 use crumb_token::{
-    Args, Ask, Caveat, Claims, Grant, Grants, KeyId, Scalar, SpiffeId, Timestamp, attenuate::attenuate,
-    caveat::ArgRule, mint::mint,
+    Args, Ask, Caveat, Claims, Grant, Grants, KeyId, Scalar, SpiffeId, Timestamp, caveat::ArgRule, mint::mint,
 };
+use hands::{draws, may_act, steps};
 use proptest::{collection, option, prelude::*, sample::select};
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -19,8 +23,12 @@ const OPERATIONS: &[&str] = &["read", "write", "time"];
 const RESOURCES: &[&str] =
     &["file:///docs/a.md", "file:///docs/b/c.md", "file:///docs", "file:///docs-secret/a", "repo:acme/web", "tool"];
 const PATTERNS: &[&str] = &["*", "file:///docs/*", "file:///docs/b/*", "repo:*", "file:///*"];
-const PEERS: &[&str] =
-    &["spiffe://acme.example/agent/a", "spiffe://acme.example/agent/a-2", "spiffe://acme.example/agent/b"];
+const PEERS: &[&str] = &[
+    "spiffe://acme.example/agent/a",
+    "spiffe://acme.example/agent/a-2",
+    "spiffe://acme.example/agent/b",
+    "spiffe://acme.example/agent/c",
+];
 const SERVERS: &[&str] = &["spiffe://acme.example/tool/files", "https://tools.acme.example/mcp"];
 const ABOVE: &[&str] = &["ses_01983f00000070008000000000000003", "ses_01983f00000070008000000000000004"];
 const NAMES: &[&str] = &["path", "count", "force"];
@@ -57,9 +65,11 @@ pub fn claims() -> impl Strategy<Value = Claims> {
         0..=8u8,
         collection::vec(one(PEERS), 0..4),
         collection::vec(select(ABOVE).prop_map(player::above), 0..4),
+        may_act(),
     )
-        .prop_map(|(grants, holder, audience, age, left, depth_limit, actors, ancestors)| Claims {
+        .prop_map(|(grants, holder, audience, age, left, depth_limit, actors, ancestors, named)| Claims {
             grants,
+            may_act: hands::among_others(&holder, named),
             holder,
             audience,
             issued_at: Timestamp::from_unix_s(NOW - age),
@@ -155,11 +165,10 @@ fn holding(claims: &Claims, ask: &Ask) -> impl Strategy<Value = Caveat> + use<> 
     select(all)
 }
 
-/// Blocks of caveats, at most `most` and as many as the claims allow; most caveats hold.
-pub fn blocks(claims: &Claims, ask: &Ask, most: u8) -> impl Strategy<Value = Vec<Vec<Caveat>>> + use<> {
+/// One to three caveats; most of them hold.
+fn caveats(claims: &Claims, ask: &Ask) -> impl Strategy<Value = Vec<Caveat>> + Clone + use<> {
     let caveat = prop_oneof![4 => holding(claims, ask), 1 => caveat()];
-    let most = usize::from(claims.depth_limit.min(most));
-    collection::vec(collection::vec(caveat, 1..4), 0..=most)
+    collection::vec(caveat.boxed(), 1..4).boxed()
 }
 
 /// Everything about one call.
@@ -167,8 +176,8 @@ pub fn blocks(claims: &Claims, ask: &Ask, most: u8) -> impl Strategy<Value = Vec
 pub struct Case {
     /// What the broker says.
     pub claims: Claims,
-    /// The blocks that holders appended.
-    pub blocks: Vec<Vec<Caveat>>,
+    /// What holders appended.
+    pub steps: Vec<Step>,
     /// The call.
     pub ask: Ask,
     /// Who calls.
@@ -183,18 +192,43 @@ pub struct Case {
 pub const NONCES: [[u8; 16]; 3] = [[1; 16], [2; 16], [3; 16]];
 
 impl Case {
-    /// Mints the claims and appends the blocks; returns the token after each step.
+    /// Mints the claims and takes the steps; returns the token after each of them.
     ///
     /// # Panics
     ///
     /// Never.
     pub fn chain(&self) -> Vec<Vec<u8>> {
         let mut tokens = vec![mint(&self.claims, KeyId(ROOT_ID), &root()).expect("mints").to_vec()];
-        for caveats in &self.blocks {
-            let narrowed = attenuate(tokens.last().expect("minted"), caveats).expect("narrows");
-            tokens.push(narrowed.to_vec());
+        let mut holder = &self.claims.holder;
+        for step in &self.steps {
+            tokens.push(step.take(tokens.last().expect("minted"), holder));
+            holder = step.to().unwrap_or(holder);
         }
         tokens
+    }
+
+    /// Returns who holds the token after each step, and before the first.
+    pub fn holders(&self) -> Vec<&SpiffeId> {
+        let mut holders = vec![&self.claims.holder];
+        for step in &self.steps {
+            holders.extend(step.to().or_else(|| holders.last().copied()));
+        }
+        holders
+    }
+
+    /// Returns who holds the whole token.
+    pub fn holder(&self) -> &SpiffeId {
+        self.steps.iter().rev().find_map(Step::to).unwrap_or(&self.claims.holder)
+    }
+
+    /// Returns the caveats of each step.
+    pub fn blocks(&self) -> Vec<&[Caveat]> {
+        self.steps.iter().map(Step::caveats).collect()
+    }
+
+    /// Walks to whom the token was handed.
+    pub fn hops(&self) -> impl Iterator<Item = &SpiffeId> {
+        self.steps.iter().filter_map(Step::to)
     }
 
     /// Returns the whole token.
@@ -221,26 +255,24 @@ pub fn root() -> KeyPair {
     KeyPair::from(&PrivateKey::from_bytes(&ROOT, Algorithm::Ed25519).expect("32 bytes"))
 }
 
-/// Any case of up to four blocks; about half of them are allowed.
+/// Any case of up to four steps; about half of them are allowed.
 pub fn case() -> impl Strategy<Value = Case> {
     case_of(4)
 }
 
-/// Any case of up to `most` blocks.
+/// Any case of up to `most` steps.
 pub fn case_of(most: u8) -> impl Strategy<Value = Case> {
     let strange = || prop::bool::weighted(0.1);
     (claims(), ask(), peer(), one(SERVERS), 0..20u64, (strange(), strange(), strange())).prop_flat_map(
         move |(claims, ask, peer, server, later_s, (any_grant, any_peer, any_server))| {
             let claims = if any_grant { claims } else { fitting(claims, &ask) };
-            let peer = if any_peer { peer } else { claims.holder.clone() };
             let server = if any_server { server } else { claims.audience.clone() };
-            blocks(&claims, &ask, most).prop_map(move |blocks| Case {
-                claims: claims.clone(),
-                blocks,
-                ask: ask.clone(),
-                peer: peer.clone(),
-                server: server.clone(),
-                later_s,
+            draws(caveats(&claims, &ask), claims.depth_limit.min(most)).prop_map(move |draws| {
+                let claims = claims.clone();
+                let steps = steps(&claims, draws);
+                let case =
+                    Case { claims, steps, ask: ask.clone(), peer: peer.clone(), server: server.clone(), later_s };
+                if any_peer { case } else { Case { peer: case.holder().clone(), ..case } }
             })
         },
     )

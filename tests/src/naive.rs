@@ -6,12 +6,14 @@
 //! bounds to their rules: on those the gate is stricter.
 
 pub mod datalog;
+pub mod handed;
 pub mod read;
+pub mod shape;
 
 use crumb_token::{Ask, Reason, Scalar};
-use datalog::{Fact, Value, holds};
+use datalog::{Fact, Said, Value};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
-use read::{Check, Proof, Token};
+use read::{Block, Proof, Token};
 use std::collections::BTreeSet;
 
 /// What the verifier of one tool server knows. The feed is always fresh here.
@@ -19,6 +21,8 @@ use std::collections::BTreeSet;
 pub struct World {
     /// Its own audience.
     pub audience: String,
+    /// Where it runs, when it takes tokens of that environment alone.
+    pub environment: Option<String>,
     /// The one signing key: its number, and itself.
     pub key: (u32, [u8; 32]),
     /// From when and until when the key is in force, both ends included.
@@ -46,9 +50,7 @@ impl World {
         let now = self.seen;
         // 2. The gate: here only what the shapes say.
         let token = Token::read(token).ok_or(Reason::TokenOutOfProfile)?;
-        if !token.appended().all(|check| check.is_listed()) {
-            return Err(Reason::TokenOutOfProfile);
-        }
+        let hops = handed::hops(&token).ok_or(Reason::TokenOutOfProfile)?;
         // 3.
         if self.revoked.contains(&format!("key:{}", token.key_id)) {
             return Err(Reason::TokenRevoked);
@@ -67,56 +69,40 @@ impl World {
         if issued_at > now + SKEW_S {
             return Err(Reason::TokenNotYetValid);
         }
-        let nonces: Vec<Vec<u8>> = token.appended().filter_map(Check::nonce).collect();
-        let facts = [token.facts(), &facts(ask, peer, &self.audience, now, &nonces)].concat();
+        let nonces: Vec<Vec<u8>> = token.appended().filter_map(|(_, check)| check.nonce()).collect();
+        let said = said(&token, facts(ask, peer, &self.audience, now, &nonces));
         // 7.
         let ended = token.date("expires_at").ok_or(Reason::TokenOutOfProfile)? <= now;
-        if ended || token.appended().any(|check| check.subject() == "time" && !holds(check, &facts)) {
+        if ended || token.appended().any(|(place, check)| check.subject() == "time" && !said.fulfils(check, place)) {
             return Err(Reason::TokenExpired);
         }
         // 8.
-        let text = |fact| token.text(fact).ok_or(Reason::TokenOutOfProfile);
-        let mut endings = vec![
-            format!("token:{}", text("token_id")?),
-            format!("session:{}", text("session")?),
-            format!("agent:{}", text("agent")?),
-            format!("version:{}@{}", text("agent")?, text("agent_version")?),
-            format!("tool_server:{}", text("audience")?),
-        ];
-        for fact in token.facts() {
-            match (fact.name.as_str(), &fact.terms[..]) {
-                ("ancestor", [_, Value::Text(session), Value::Text(agent), Value::Text(version), _]) => {
-                    endings.extend([
-                        format!("session:{session}"),
-                        format!("agent:{agent}"),
-                        format!("version:{agent}@{version}"),
-                    ])
-                }
-                ("subject", [Value::Text(name), _]) => endings.push(format!("subject:{name}")),
-                _ => {}
-            }
-        }
-        if endings.iter().any(|ending| self.revoked.contains(ending)) {
+        if endings(&token, &hops)?.iter().any(|ending| self.revoked.contains(ending)) {
             return Err(Reason::TokenRevoked);
         }
         // 9.
-        if token.text("holder") != Some(peer) {
-            return Err(Reason::HolderMismatch);
+        if self.environment.as_deref().is_some_and(|own| token.text("environment") != Some(own)) {
+            return Err(Reason::EnvironmentMismatch);
         }
         // 10.
+        let holder = hops.last().map_or_else(|| token.text("holder"), |hop| Some(&*hop.holder));
+        if holder != Some(peer) {
+            return Err(Reason::HolderMismatch);
+        }
+        // 11.
         if token.text("audience") != Some(&*self.audience) {
             return Err(Reason::AudienceMismatch);
         }
-        // 11.
+        // 12.
         is_granted(&token, ask)?;
-        // 12. The authority block's own checks say the same as 7 to 11 did.
-        if let Some(broken) = token.appended().find(|check| !holds(check, &facts)) {
+        // 13. The authority block's own checks say the same as 7 to 12 did.
+        if let Some((_, broken)) = token.appended().find(|(place, check)| !said.fulfils(check, *place)) {
             return Err(reason(broken.subject()));
         }
-        if !token.authority().all(|check| holds(check, &facts)) {
+        if !token.checks().all(|(place, check)| said.fulfils(check, place)) {
             return Err(Reason::TokenOutOfProfile);
         }
-        // 13.
+        // 14.
         let id = token.text("token_id").unwrap_or_default();
         let nonces: BTreeSet<_> = nonces.into_iter().map(|nonce| (id.to_owned(), nonce)).collect();
         if nonces.iter().any(|nonce| self.used.contains(nonce)) {
@@ -125,6 +111,37 @@ impl World {
         self.used.extend(nonces);
         Ok(())
     }
+}
+
+/// What ends a token when it is revoked, but for its key.
+fn endings(token: &Token, hops: &[handed::Delegate]) -> Result<Vec<String>, Reason> {
+    let text = |fact| token.text(fact).ok_or(Reason::TokenOutOfProfile);
+    let agent = |agent: &str, version: &str| [format!("agent:{agent}"), format!("version:{agent}@{version}")];
+    let mut endings = vec![
+        format!("token:{}", text("token_id")?),
+        format!("session:{}", text("session")?),
+        format!("tool_server:{}", text("audience")?),
+    ];
+    endings.extend(agent(text("agent")?, text("agent_version")?));
+    for fact in token.facts() {
+        match (fact.name.as_str(), &fact.terms[..]) {
+            ("ancestor", [_, Value::Text(session), Value::Text(name), Value::Text(version), _]) => {
+                endings.push(format!("session:{session}"));
+                endings.extend(agent(name, version));
+            }
+            ("subject", [Value::Text(name), _]) => endings.push(format!("subject:{name}")),
+            _ => {}
+        }
+    }
+    endings.extend(hops.iter().flat_map(|hop| agent(&hop.agent, &hop.version)));
+    Ok(endings)
+}
+
+/// All facts there are: the verifier's, and those of each block.
+fn said(token: &Token, ambient: Vec<Fact>) -> Said {
+    let signer = |block: &Block| block.external.as_ref().map(|external| external.key.clone());
+    let blocks = token.blocks.iter().map(|block| (signer(block), block.facts.clone())).collect();
+    Said { ambient, blocks }
 }
 
 /// The reason for a caveat about `subject` that does not hold.
@@ -188,26 +205,54 @@ fn is_granted(token: &Token, ask: &Ask) -> Result<(), Reason> {
     Err(best)
 }
 
-/// Checks each signature with the key that the block before names, and the proof with the last key.
+/// Checks each signature with the key that the block before names, third parties' with their own, and the proof with the
+/// last key.
 fn is_signed(token: &Token, root: [u8; 32]) -> bool {
-    let verifies = |key: &[u8], message: &[u8], signature: &[u8]| {
-        let key = <[u8; 32]>::try_from(key).ok().and_then(|key| VerifyingKey::from_bytes(&key).ok());
-        let signature = Signature::from_slice(signature).ok();
-        key.zip(signature).is_some_and(|(key, signature)| key.verify_strict(message, &signature).is_ok())
-    };
-    let ed25519 = 0i32.to_le_bytes();
     let mut key = root.to_vec();
-    let mut last = Vec::new();
+    let mut before: Option<&Block> = None;
     for block in &token.blocks {
-        let message = [&block.bytes[..], &ed25519, &block.next_key].concat();
-        if !verifies(&key, &message, &block.signature) {
+        if !verifies(&key, &signed(block, before), &block.signature) {
             return false;
         }
-        last = [message, block.signature.clone()].concat();
+        if let Some(external) = &block.external {
+            let Some(before) = before else { return false };
+            let message =
+                [&b"\0EXTERNAL\0\0VERSION\0\x01\0\0\0\0PAYLOAD\0"[..], &block.bytes, b"\0PREVSIG\0", &before.signature];
+            if !verifies(&external.key, &message.concat(), &external.signature) {
+                return false;
+            }
+        }
         key.clone_from(&block.next_key);
+        before = Some(block);
     }
-    match &token.proof {
-        Proof::Secret(secret) => SigningKey::from_bytes(secret).verifying_key().to_bytes()[..] == key[..],
-        Proof::Seal(signature) => verifies(&key, &last, signature),
+    match (&token.proof, before) {
+        (Proof::Secret(secret), _) => SigningKey::from_bytes(secret).verifying_key().to_bytes()[..] == key[..],
+        (Proof::Seal(seal), Some(last)) => {
+            verifies(&key, &[&last.bytes, &ED25519[..], &last.next_key, &last.signature].concat(), seal)
+        }
+        (Proof::Seal(_), None) => false,
     }
+}
+
+/// The number of the algorithm, as it is signed.
+const ED25519: [u8; 4] = [0; 4];
+
+/// What the key before signs of a block.
+fn signed(block: &Block, before: Option<&Block>) -> Vec<u8> {
+    let (Some(1), Some(before)) = (block.payload_version, before) else {
+        return [&block.bytes, &ED25519[..], &block.next_key].concat();
+    };
+    let mut message = b"\0BLOCK\0\0VERSION\0\x01\0\0\0\0PAYLOAD\0".to_vec();
+    message.extend([&block.bytes, &b"\0ALGORITHM\0"[..], &ED25519, b"\0NEXTKEY\0", &block.next_key].concat());
+    message.extend([&b"\0PREVSIG\0"[..], &before.signature].concat());
+    if let Some(external) = &block.external {
+        message.extend([&b"\0EXTERNALSIG\0"[..], &external.signature].concat());
+    }
+    message
+}
+
+fn verifies(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let key = <[u8; 32]>::try_from(key).ok().and_then(|key| VerifyingKey::from_bytes(&key).ok());
+    let signature = Signature::from_slice(signature).ok();
+    key.zip(signature).is_some_and(|(key, signature)| key.verify_strict(message, &signature).is_ok())
 }

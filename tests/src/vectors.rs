@@ -12,7 +12,11 @@ pub mod accepted;
 pub mod at_the_gate;
 pub mod authority_block;
 pub mod by_the_call;
+pub mod delegable;
 pub mod forge;
+pub mod handed_on;
+pub mod hop_shapes;
+pub mod hops;
 pub mod hostile;
 pub mod mutated;
 pub mod out_of_profile;
@@ -105,11 +109,12 @@ pub fn committed() -> BTreeMap<String, Vec<Vector>> {
 
 /// Makes all files anew.
 pub fn generated() -> BTreeMap<String, Vec<Vector>> {
-    let gate = [at_the_gate::vectors(), out_of_profile::vectors()].concat();
+    let gate =
+        [at_the_gate::vectors(), out_of_profile::vectors(), delegable::vectors(), hop_shapes::vectors()].concat();
     let files = [
-        ("accepted", accepted::vectors()),
+        ("accepted", [accepted::vectors(), handed_on::accepted()].concat()),
         ("refused-at-the-gate", gate),
-        ("refused-by-the-call", by_the_call::vectors()),
+        ("refused-by-the-call", [by_the_call::vectors(), handed_on::refused()].concat()),
         ("refused-hostile", hostile::vectors()),
     ];
     files.into_iter().map(|(name, vectors)| (name.to_owned(), vectors)).collect()

@@ -14,11 +14,11 @@ use crumb_tests::{
         player::NOW,
     },
 };
-use crumb_token::{Reason, revocation::Target};
+use crumb_token::{Claims, Reason, SpiffeId, revocation::Target};
 use crumb_verifier::Decision;
 use proptest::{collection, option, prelude::*, sample::Index};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -30,6 +30,8 @@ struct Step {
     token: Index,
     /// Whose call it is: the token's own, or another's.
     call: Option<Index>,
+    /// Who presents it: the one of the call, or one of all who held it.
+    by: Option<Index>,
 }
 
 /// What is revoked of a token.
@@ -42,6 +44,9 @@ enum Ending {
     Version,
     ToolServer,
     Subject,
+    /// The agent of one who may act, or may not.
+    Delegate,
+    DelegateVersion,
     Nothing,
 }
 
@@ -57,16 +62,19 @@ struct Story {
 fn step() -> impl Strategy<Value = Step> {
     let ending = prop_oneof![
         4 => Just(Ending::Token), 3 => Just(Ending::Session), 1 => Just(Ending::Above), 1 => Just(Ending::Agent),
-        1 => Just(Ending::Version), 1 => Just(Ending::ToolServer), 1 => Just(Ending::Subject), 4 => Just(Ending::Nothing)
+        1 => Just(Ending::Version), 1 => Just(Ending::ToolServer), 1 => Just(Ending::Subject),
+        2 => Just(Ending::Delegate), 2 => Just(Ending::DelegateVersion), 4 => Just(Ending::Nothing)
     ];
     let revoke = option::weighted(0.15, (any::<Index>(), ending));
     let wait_s = prop_oneof![4 => Just(0u64), 4 => 1..4u64, 1 => 4..40u64];
     let call = option::weighted(0.3, any::<Index>());
-    (wait_s, revoke, any::<Index>(), call).prop_map(|(wait_s, revoke, token, call)| Step {
+    let by = option::weighted(0.3, any::<Index>());
+    (wait_s, revoke, any::<Index>(), call, by).prop_map(|(wait_s, revoke, token, call, by)| Step {
         wait_s,
         revoke,
         token,
         call,
+        by,
     })
 }
 
@@ -94,6 +102,7 @@ impl Bench {
     fn new(case: &Case) -> Self {
         let naive = naive::World {
             audience: case.server.to_string(),
+            environment: None,
             key: (ROOT_ID, forge::public(ROOT)),
             key_in_force: KEY_IN_FORCE,
             revoked: BTreeSet::new(),
@@ -117,6 +126,8 @@ impl Bench {
             Ending::Subject => {
                 ("subject", claims.subject.as_ref().map_or_else(|| "nobody".into(), |s| s.name.to_string()))
             }
+            Ending::Delegate => ("agent", delegate(claims).0),
+            Ending::DelegateVersion => ("version", delegate(claims).1),
             Ending::Nothing => ("session", UNKNOWN.to_owned()),
         };
         let target = Target::from_words(words.0, &words.1).expect("something that can be revoked");
@@ -126,17 +137,24 @@ impl Bench {
     }
 
     /// Has all three decide once, and returns the answer, in words.
-    fn decide(&mut self, token: &[u8], case: &Case, call: &Case) -> Result<&'static str, TestCaseError> {
+    fn decide(
+        &mut self,
+        token: &[u8],
+        case: &Case,
+        (call, peer): (&Case, &SpiffeId),
+    ) -> Result<&'static str, TestCaseError> {
         let id = case.claims.token.to_string();
         let unused = |nonce: &&[u8; 16]| !self.naive.used.contains(&(id.clone(), nonce.to_vec()));
         let nonces: Vec<[u8; 16]> = NONCES.iter().filter(unused).copied().collect();
         let time = at(self.now_s).wall;
-        let stock = oracle::evaluate(token, root().public(), &call.ask, &call.peer, &case.server, time, &nonces);
-        let naive = self.naive.decide(token, &call.ask, call.peer.as_str(), self.now_s);
-        let ours = match self.ours.decide(token, &call.ask, &call.peer, self.now_s) {
+        let stock = oracle::evaluate(token, root().public(), &call.ask, peer, &case.server, time, &nonces);
+        let naive = self.naive.decide(token, &call.ask, peer.as_str(), self.now_s);
+        let ours = match self.ours.decide(token, &call.ask, peer, self.now_s) {
             Decision::Allowed(verified) => {
                 prop_assert_eq!(verified.claims(), &case.claims);
-                prop_assert!(verified.blocks().eq(case.blocks.iter().map(Vec::as_slice)));
+                prop_assert!(verified.blocks().eq(case.blocks()));
+                prop_assert_eq!(verified.holder(), case.holder());
+                prop_assert!(verified.hops().map(|hop| &hop.to.holder).eq(case.hops()));
                 prop_assert!(verified.expires_at() > time);
                 Ok(())
             }
@@ -152,9 +170,19 @@ impl Bench {
     }
 }
 
+/// The agent whom a token was handed to first, or might be, and that version of it.
+fn delegate(claims: &Claims) -> (String, String) {
+    let named = claims.may_act.as_ref().and_then(|may_act| may_act.delegates.first());
+    named.map_or_else(
+        || ("nobody".to_owned(), "nobody@0".to_owned()),
+        |named| (named.agent.to_string(), format!("{}@{}", named.agent, named.version)),
+    )
+}
+
 #[test]
 fn three_verifiers_agree_through_every_story() {
     let answers = RefCell::new(BTreeMap::<&str, u64>::new());
+    let (handed, twice) = (Cell::new(0u64), Cell::new(0u64));
     let agree = |story: Story| {
         let tokens: Vec<_> = story.cases.iter().map(Case::token).collect();
         let mut bench = Bench::new(&story.cases[0]);
@@ -163,16 +191,23 @@ fn three_verifiers_agree_through_every_story() {
             let place = step.token.index(tokens.len());
             let (token, case) = (&tokens[place], &story.cases[place]);
             let call = step.call.map_or(case, |call| call.get(&story.cases));
-            bench.decide(token, case, call)?;
+            let holders = case.holders();
+            let peer = step.by.map_or(&call.peer, |by| holders[by.index(holders.len())]);
+            bench.decide(token, case, (call, peer))?;
             if let Some((of, ending)) = &step.revoke {
                 bench.revoke(of.get(&story.cases), *ending);
             }
-            let answer = bench.decide(token, case, call)?;
+            let answer = bench.decide(token, case, (call, peer))?;
+            let hops = case.hops().count();
+            handed.set(handed.get() + u64::from(answer == "allowed" && hops == 1));
+            twice.set(twice.get() + u64::from(answer == "allowed" && hops > 1));
             *answers.borrow_mut().entry(answer).or_default() += 1;
         }
         Ok(())
     };
     let cases = property::holds("three_verifiers_agree_through_every_story", story(), agree);
+    let (handed, twice) = (handed.get(), twice.get());
+    assert!(handed > cases / 10 && twice > cases / 40, "{handed} allowed after a hop, {twice} after more, of {cases}");
     let answers = answers.into_inner();
     let wanted = ["allowed", "token_expired", "token_revoked", "holder_mismatch", "nonce_replayed", "argument_refused"];
     let rare: Vec<_> = wanted.iter().filter(|a| answers.get(**a).is_none_or(|n| *n < cases / 50)).collect();

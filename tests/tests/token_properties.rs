@@ -4,10 +4,13 @@
 
 use crumb_tests::{
     fed_verifier::{FedVerifier, at},
-    generated_tokens::{Case, NONCES, case, case_of, root},
+    generated_tokens::{Case, NONCES, Step, case, case_of, root},
     oracle::{self, Answer},
     property,
-    vectors::{forge::ROOT_ID, player},
+    vectors::{
+        forge::{self, ROOT_ID},
+        handed_on, hops, player,
+    },
 };
 use crumb_token::{Caveat, KeyId, Reason, parse::Unverified};
 use crumb_verifier::Decision;
@@ -59,28 +62,42 @@ fn holds(decision: Decision) -> bool {
     matches!(refused(decision), None | Some(Reason::NonceReplayed))
 }
 
+/// A case none of whose caveats binds it to a peer: such a one may let a later holder in and not an earlier one.
+fn unbound(case: Case) -> Case {
+    Case { steps: case.steps.into_iter().map(Step::unbound).collect(), ..case }
+}
+
 #[test]
-fn narrowing_never_widens() {
-    let lost = Cell::new(0u64);
+fn neither_narrowing_nor_handing_on_ever_widens() {
+    let (lost, handed) = (Cell::new(0u64), Cell::new(0u64));
     let narrows = |(case, child_first): (Case, bool)| {
+        let case = unbound(case);
         let chain = case.chain();
-        let alone: Vec<bool> = chain.iter().map(|token| decide(&case, token).is_allowed()).collect();
+        // Each by who holds it; the last one by whoever asks.
+        let mut peers: Vec<_> = case.holders();
+        *peers.last_mut().expect("the holder") = &case.peer;
+        let decide = |verifier: &FedVerifier, place: usize| {
+            verifier.decide(&chain[place], &case.ask, peers[place], case.now_s())
+        };
+        let places: Vec<usize> = (0..chain.len()).collect();
+        let alone: Vec<bool> = places.iter().map(|place| decide(&verifier(&case), *place).is_allowed()).collect();
         let shared = verifier(&case);
-        let mut together: Vec<(usize, bool)> = Vec::new();
-        let order: Vec<usize> = if child_first { (0..chain.len()).rev().collect() } else { (0..chain.len()).collect() };
+        let order: Vec<usize> = if child_first { places.iter().rev().copied().collect() } else { places };
         // Twice, so that what the first round may have left behind is there in the second.
-        for place in order.iter().chain(&order) {
-            let decision = shared.decide(&chain[*place], &case.ask, &case.peer, case.now_s());
-            together.push((*place, holds(decision)));
-        }
+        let together: Vec<_> =
+            order.iter().chain(&order).map(|place| (*place, holds(decide(&shared, *place)))).collect();
         lost.set(lost.get() + u64::from(alone.first() != alone.last()));
+        handed.set(handed.get() + u64::from(case.hops().next().is_some() && alone.last() == Some(&true)));
         prop_assert!(alone.windows(2).all(|pair| pair[0] || !pair[1]), "{:?}", alone);
         let differs = together.iter().find(|(place, held)| alone[*place] != *held);
         prop_assert_eq!(differs, None, "alone {:?}", alone);
         Ok(())
     };
-    let cases = property::holds("narrowing_never_widens", (case_of(8), any::<bool>()), narrows);
-    assert!(lost.get() > cases / 20, "narrowing took something away in {} of {cases} cases only", lost.get());
+    let name = "neither_narrowing_nor_handing_on_ever_widens";
+    let cases = property::holds(name, (case_of(8), any::<bool>()), narrows);
+    let (lost, handed) = (lost.get(), handed.get());
+    assert!(lost > cases / 20, "something was taken away in {lost} of {cases} cases only");
+    assert!(handed > cases / 10, "handed on and allowed in {handed} of {cases} cases only");
 }
 
 #[test]
@@ -88,13 +105,14 @@ fn the_gate_reads_back_what_was_minted_and_appended() {
     let reads_back = |case: Case| {
         let token = case.token();
         let read = Unverified::parse(&token).expect("inside the profile");
-        let ends = case.blocks.iter().flatten().filter_map(|c| match c {
+        let ends = case.blocks().into_iter().flatten().filter_map(|c| match c {
             Caveat::ExpiresAt(at) => Some(*at),
             _ => None,
         });
         prop_assert_eq!(read.key_id(), KeyId(ROOT_ID));
         prop_assert_eq!(read.claims(), &case.claims);
-        prop_assert_eq!(read.blocks(), &case.blocks[..]);
+        prop_assert!(read.blocks().iter().map(Vec::as_slice).eq(case.blocks()));
+        prop_assert!(read.hops().iter().map(|hop| &hop.to.holder).eq(case.hops()));
         prop_assert_eq!(read.expires_at(), ends.fold(case.claims.expires_at, Ord::min));
         prop_assert_eq!(read.bytes(), &token[..]);
         Ok(())
@@ -106,7 +124,7 @@ fn the_gate_reads_back_what_was_minted_and_appended() {
 fn usual() -> Case {
     Case {
         claims: player::claims(),
-        blocks: vec![vec![Caveat::Tool(player::word("read_file"))]],
+        steps: vec![Step::Narrow(vec![Caveat::Tool(player::word("read_file"))])],
         ask: player::ask(&player::call()).expect("a call"),
         peer: player::word(player::HOLDER),
         server: player::word(player::AUDIENCE),
@@ -114,22 +132,29 @@ fn usual() -> Case {
     }
 }
 
+/// The usual call with its token, and with one that was handed on in between.
+fn usual_tokens() -> [(Case, Vec<u8>); 2] {
+    let handed = handed_on::narrowed(handed_on::once(), usual().steps[0].caveats());
+    let peer = player::word(hops::FIRST);
+    [(usual(), usual().token()), (Case { peer, ..usual() }, forge::bytes(&hops::sign_links(&handed)))]
+}
+
 #[test]
 fn any_change_of_any_byte_is_refused() {
-    let case = usual();
-    let token = case.token();
-    let verifier = verifier(&case);
-    let decide = |bytes: &[u8]| refused(verifier.decide(bytes, &case.ask, &case.peer, case.now_s()));
-    assert_eq!(decide(&token), None);
-    for place in 0..token.len() {
-        for flip in [0x01, 0x80, 0xff] {
-            let mut changed = token.clone();
-            changed[place] ^= flip;
-            assert!(decide(&changed).is_some(), "byte {place} flipped by {flip:#x} is still allowed");
+    for (case, token) in usual_tokens() {
+        let verifier = verifier(&case);
+        let decide = |bytes: &[u8]| refused(verifier.decide(bytes, &case.ask, &case.peer, case.now_s()));
+        assert_eq!(decide(&token), None);
+        for place in 0..token.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut changed = token.clone();
+                changed[place] ^= flip;
+                assert!(decide(&changed).is_some(), "byte {place} flipped by {flip:#x} is still allowed");
+            }
+            let mut shorter = token.clone();
+            shorter.remove(place);
+            assert!(decide(&shorter).is_some(), "still allowed without byte {place}");
         }
-        let mut shorter = token.clone();
-        shorter.remove(place);
-        assert!(decide(&shorter).is_some(), "still allowed without byte {place}");
     }
 }
 
@@ -148,18 +173,18 @@ fn any_change_of_a_byte_of_any_token_is_refused() {
 
 #[test]
 fn unknown_fields_are_refused_wherever_they_are_put() {
-    let case = usual();
-    let token = case.token();
-    let verifier = verifier(&case);
-    let decide = |bytes: &[u8]| refused(verifier.decide(bytes, &case.ask, &case.peer, case.now_s()));
-    for field in [&[0x78, 0x01][..], &[0x7a, 0x01, 0x00], &[0x28, 0x00], &[0x7d, 0, 0, 0, 0]] {
-        for place in 0..=token.len() {
-            let mut longer = token.clone();
-            longer.splice(place..place, field.iter().copied());
-            assert!(decide(&longer).is_some(), "{field:x?} at {place} is still allowed");
+    for (case, token) in usual_tokens() {
+        let verifier = verifier(&case);
+        let decide = |bytes: &[u8]| refused(verifier.decide(bytes, &case.ask, &case.peer, case.now_s()));
+        for field in [&[0x78, 0x01][..], &[0x7a, 0x01, 0x00], &[0x28, 0x00], &[0x7d, 0, 0, 0, 0]] {
+            for place in 0..=token.len() {
+                let mut longer = token.clone();
+                longer.splice(place..place, field.iter().copied());
+                assert!(decide(&longer).is_some(), "{field:x?} at {place} is still allowed");
+            }
+            let appended = [&token[..], field].concat();
+            assert_eq!(decide(&appended), Some(Reason::TokenNotCanonical));
         }
-        let appended = [&token[..], field].concat();
-        assert_eq!(decide(&appended), Some(Reason::TokenNotCanonical));
     }
 }
 

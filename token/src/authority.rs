@@ -3,6 +3,8 @@
 use crate::{
     Caveat, Claims, Grant, Grants, Origin, Reason, ResourcePattern, SpiffeId, Timestamp,
     claims::{Ancestor, Subject},
+    handover::{Delegate, DelegationKey, MayAct},
+    hop,
     origin::Assurance,
     profile::{self, DEPTH_MAX, ambient, fact},
     shape::{self, from_check, is_check_if, read_query},
@@ -26,7 +28,8 @@ pub(crate) fn read(block: &schema::Block, symbols: &Symbols<'_>) -> Result<Claim
         }
         draft.take(name, &terms).ok_or(Reason::TokenOutOfProfile)?;
     }
-    let claims = draft.finish().ok_or(Reason::TokenOutOfProfile)?;
+    let key = hop::read_key(&block.public_keys).ok_or(Reason::TokenOutOfProfile)?;
+    let claims = draft.finish(key).ok_or(Reason::TokenOutOfProfile)?;
     checks_agree(block, symbols, &claims).ok_or(Reason::TokenOutOfProfile)?;
     Ok(claims)
 }
@@ -43,6 +46,7 @@ struct Draft<'a> {
     depth_limit: Option<u8>,
     actors: Vec<SpiffeId>,
     ancestors: Vec<Ancestor>,
+    delegates: Vec<Delegate>,
     grants: Vec<Grant>,
 }
 
@@ -86,6 +90,13 @@ impl<'a> Draft<'a> {
                 self.ancestors.push(ancestor(above)?);
                 next.then_some(())
             }
+            (fact::MAY_ACT, [Term::Int(position), Term::Text(holder), Term::Text(agent), Term::Text(version)]) => {
+                let (holder, agent, version) = (holder.parse().ok()?, agent.parse().ok()?, version.parse().ok()?);
+                let len = self.delegates.len();
+                let next = usize::try_from(*position).ok()? == len && len < MayAct::DELEGATES_MAX;
+                self.delegates.push(Delegate { holder, agent, version });
+                next.then_some(())
+            }
             (fact::GRANT, [Term::Text(tool), Term::Text(operation), Term::Text(kind), Term::Text(resource)]) => {
                 self.grants.push(grant(tool, operation, kind, resource)?);
                 (self.grants.len() <= Grants::LEN_MAX).then_some(())
@@ -114,9 +125,19 @@ impl<'a> Draft<'a> {
         self.dates.iter().find(|(n, _)| *n == name).map(|(_, d)| Timestamp::from_unix_s(*d))
     }
 
-    fn finish(self) -> Option<Claims> {
+    fn finish(self, key: Option<DelegationKey>) -> Option<Claims> {
         self.profile?;
         if self.grants.is_empty() {
+            return None;
+        }
+        let holder: SpiffeId = self.text(fact::HOLDER)?.parse().ok()?;
+        // Both or neither: a key that nobody may be named with, or names that no key can sign for, say nothing.
+        let may_act = match (key, self.delegates.is_empty()) {
+            (None, true) => None,
+            (Some(key), false) => Some(MayAct { key, delegates: self.delegates.clone() }),
+            _ => return None,
+        };
+        if may_act.as_ref().is_some_and(|may_act| !may_act.is_bounded(&holder)) {
             return None;
         }
         let grants = Grants::try_new(self.grants.iter().cloned()).ok().filter(|g| g.len() == self.grants.len())?;
@@ -126,7 +147,8 @@ impl<'a> Draft<'a> {
             agent: self.text(fact::AGENT)?.parse().ok()?,
             version: self.text(fact::AGENT_VERSION)?.parse().ok()?,
             environment: self.text(fact::ENVIRONMENT)?.parse().ok()?,
-            holder: self.text(fact::HOLDER)?.parse().ok()?,
+            holder,
+            may_act,
             audience: self.text(fact::AUDIENCE)?.parse().ok()?,
             identity_provider: self.text(fact::IDENTITY_PROVIDER)?.parse().ok()?,
             issued_at: self.date(fact::ISSUED_AT)?,
@@ -177,9 +199,13 @@ fn grant(tool: &str, operation: &str, kind: &str, resource: &str) -> Option<Gran
 /// The four checks, in their order, each saying what its fact says.
 fn checks_agree(block: &schema::Block, symbols: &Symbols<'_>, claims: &Claims) -> Option<()> {
     let [expiry, audience, holder, grants] = &block.checks[..] else { return None };
+    let holder = match claims.may_act {
+        None => from_check(holder, symbols)? == Caveat::Holder(claims.holder.clone()),
+        Some(_) => hop::read_holder_check(holder, symbols, true)? == claims.holder,
+    };
     let agree = from_check(expiry, symbols)? == Caveat::ExpiresAt(claims.expires_at)
         && from_check(audience, symbols)? == Caveat::Audience(claims.audience.clone())
-        && from_check(holder, symbols)? == Caveat::Holder(claims.holder.clone())
+        && holder
         && is_grant_check(grants, symbols)?;
     agree.then_some(())
 }

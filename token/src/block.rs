@@ -11,12 +11,12 @@
 //!
 //! Nothing is checked against the profile; that is the callers'. Source: `schema.proto` of Biscuit 3.
 
-use crate::profile::BLOCK_VERSION;
+use crate::{envelope::Key, payload, profile::HOP_PAYLOAD_VERSION, signer::Signer};
 use biscuit_auth::{
-    KeyPair,
-    builder::{self, Binary, Check, CheckKind, Fact, Op, Predicate, Rule, Unary},
+    KeyPair, PublicKey,
+    builder::{self, Binary, Check, CheckKind, Fact, Op, Predicate, Rule, Scope, Unary},
     datalog::SymbolTable,
-    format::schema::{self, op, op_binary, op_unary, term::Content},
+    format::schema::{self, op, op_binary, op_unary, scope, term::Content},
 };
 use prost_biscuit::{Message, encoding};
 use zeroize::Zeroizing;
@@ -37,36 +37,65 @@ pub(crate) enum Place {
 }
 
 /// Writes a block that comes after those whose texts are `earlier`; `None` when something in it has no place in the profile.
-pub(crate) fn encode(earlier: &SymbolTable, facts: &[Fact], checks: &[Check]) -> Option<Vec<u8>> {
-    let mut texts = Texts { earlier, own: Vec::new() };
+pub(crate) fn encode(earlier: &SymbolTable, facts: &[Fact], checks: &[Check], version: u32) -> Option<Vec<u8>> {
+    let mut texts = Texts { earlier, own: Vec::new(), keys: Vec::new() };
     let fact = |fact: &Fact| Some(schema::Fact { predicate: texts.predicate(&fact.predicate)? });
     let facts = facts.iter().map(fact).collect::<Option<_>>()?;
     let checks = checks.iter().map(|check| texts.check(check)).collect::<Option<_>>()?;
-    let block =
-        schema::Block { symbols: texts.own, version: Some(BLOCK_VERSION), facts, checks, ..schema::Block::default() };
+    let public_keys = texts.keys.iter().map(public_key).collect();
+    let block = schema::Block {
+        symbols: texts.own,
+        version: Some(version),
+        facts,
+        checks,
+        public_keys,
+        ..schema::Block::default()
+    };
     Some(block.encode_to_vec())
 }
 
-/// Puts `block`, signed with `key`, after `before`, and ends the token there: whoever has it may append the next block.
+fn public_key(key: &PublicKey) -> schema::PublicKey {
+    schema::PublicKey { algorithm: schema::public_key::Algorithm::Ed25519 as i32, key: key.to_bytes() }
+}
+
+/// Where a block comes to stand.
+pub(crate) struct After<'a> {
+    /// The token up to there.
+    pub(crate) before: &'a [u8],
+    pub(crate) place: Place,
+    /// The signature of the block before, when the block has to be bound to it: in a hop, and after one.
+    pub(crate) previous: Option<&'a [u8]>,
+    /// A third party's signature over the block.
+    pub(crate) external: Option<schema::ExternalSignature>,
+}
+
+/// Signs `block` as a third party, for its place after the signature `previous`. `None` when the key does not sign.
+pub(crate) fn external(previous: &[u8], block: &[u8], key: &KeyPair) -> Option<schema::ExternalSignature> {
+    let signature = key.sign(&payload::of_third_party(previous, block)).ok()?.to_bytes().to_vec();
+    Some(schema::ExternalSignature { signature, public_key: public_key(&key.public()) })
+}
+
+/// Puts `block`, signed with `key`, in its place, and ends the token there: whoever has it may append the next block.
 /// `None` when the key does not sign.
-pub(crate) fn sign(before: &[u8], place: Place, block: Vec<u8>, key: &KeyPair) -> Option<Zeroizing<Vec<u8>>> {
-    let next = KeyPair::new();
-    let public = next.public().to_bytes();
-    let algorithm = schema::public_key::Algorithm::Ed25519 as i32;
-    // What is signed is the block, the algorithm of the next key in four bytes, and that key.
-    let payload = [&block, &algorithm.to_le_bytes()[..], &public].concat();
-    let signature = key.sign(&payload).ok()?.to_bytes().to_vec();
-    let next_key = schema::PublicKey { algorithm, key: public };
-    let signed = schema::SignedBlock { block, next_key, signature, external_signature: None, version: None };
+pub(crate) fn sign(after: &After<'_>, block: Vec<u8>, key: &impl Signer) -> Option<Zeroizing<Vec<u8>>> {
+    let next = key.next()?;
+    let next_key =
+        schema::PublicKey { algorithm: schema::public_key::Algorithm::Ed25519 as i32, key: next.public.to_vec() };
+    let version = after.previous.map(|_| HOP_PAYLOAD_VERSION);
+    let external = after.external.as_ref().map(|external| &external.signature[..]);
+    let named = Key { algorithm: Key::ED25519, bytes: &next_key.key };
+    let payload = payload::of_block(version, after.previous, &block, external, named)?;
+    let signature = key.sign(&payload)?.to_vec();
+    let signed =
+        schema::SignedBlock { block, next_key, signature, external_signature: after.external.clone(), version };
     // As long as it will be: a vector that grows leaves copies of what it held, and the last part is a secret.
-    let mut token = Zeroizing::new(Vec::with_capacity(before.len() + signed.encoded_len() + AROUND));
-    token.extend_from_slice(before);
-    encoding::message::encode(place as u32, &signed, &mut *token);
-    let secret = next.private().to_bytes();
-    let len = u8::try_from(secret.len()).ok()?;
+    let mut token = Zeroizing::new(Vec::with_capacity(after.before.len() + signed.encoded_len() + AROUND));
+    token.extend_from_slice(after.before);
+    encoding::message::encode(after.place as u32, &signed, &mut *token);
+    let len = u8::try_from(next.secret.len()).ok()?;
     // The proof is field 4, and the secret field 1 of it, both with their lengths before them.
     token.extend_from_slice(&[4 << 3 | 2, len.checked_add(2)?, 1 << 3 | 2, len]);
-    token.extend_from_slice(&secret);
+    token.extend_from_slice(next.secret.as_slice());
     Some(token)
 }
 
@@ -74,6 +103,8 @@ pub(crate) fn sign(before: &[u8], place: Place, block: Vec<u8>, key: &KeyPair) -
 struct Texts<'a> {
     earlier: &'a SymbolTable,
     own: Vec<String>,
+    /// The keys that queries trust, each with its number. Blocks with keys come first or stand alone, so they begin at 0.
+    keys: Vec<PublicKey>,
 }
 
 impl Texts<'_> {
@@ -97,9 +128,6 @@ impl Texts<'_> {
     }
 
     fn query(&mut self, rule: &Rule) -> Option<schema::Rule> {
-        if !rule.scopes.is_empty() {
-            return None;
-        }
         let head = self.predicate(&rule.head)?;
         let body = rule.body.iter().map(|predicate| self.predicate(predicate)).collect::<Option<_>>()?;
         let mut expression = |e: &builder::Expression| {
@@ -107,7 +135,23 @@ impl Texts<'_> {
             Some(schema::Expression { ops })
         };
         let expressions = rule.expressions.iter().map(&mut expression).collect::<Option<_>>()?;
-        Some(schema::Rule { head, body, expressions, scope: Vec::new() })
+        let scope = rule.scopes.iter().map(|scope| self.scope(scope)).collect::<Option<_>>()?;
+        Some(schema::Rule { head, body, expressions, scope })
+    }
+
+    fn scope(&mut self, scope: &Scope) -> Option<schema::Scope> {
+        let content = match scope {
+            Scope::Authority => scope::Content::ScopeType(scope::ScopeType::Authority as i32),
+            Scope::PublicKey(key) => {
+                let number = self.keys.iter().position(|known| known == key).unwrap_or_else(|| {
+                    self.keys.push(*key);
+                    self.keys.len() - 1
+                });
+                scope::Content::PublicKey(i64::try_from(number).ok()?)
+            }
+            Scope::Previous | Scope::Parameter(_) => return None,
+        };
+        Some(schema::Scope { content: Some(content) })
     }
 
     fn predicate(&mut self, predicate: &Predicate) -> Option<schema::Predicate> {
@@ -171,6 +215,7 @@ mod tests {
         caveat::ArgRule,
         fixture::{claims, root, token},
         mint,
+        profile::BLOCK_VERSION,
         shape::to_check,
     };
     use biscuit_auth::{Biscuit, UnverifiedBiscuit, builder::BlockBuilder};
@@ -214,7 +259,7 @@ mod tests {
         let symbols = schema::Block::decode(&authority[..]).expect("a block").symbols;
         let earlier = SymbolTable::from(symbols).expect("no text twice");
         let checks: Vec<_> = every_kind().iter().map(to_check).collect();
-        assert_eq!(encode(&earlier, &[], &checks), Some(theirs));
+        assert_eq!(encode(&earlier, &[], &checks, BLOCK_VERSION), Some(theirs));
     }
 
     #[test]
@@ -223,7 +268,7 @@ mod tests {
         for fact in mint::facts(&claims()) {
             builder = builder.fact(fact).expect("a fact");
         }
-        for check in mint::checks(&claims()) {
+        for check in mint::checks(&claims()).expect("a key") {
             builder = builder.check(check).expect("a check");
         }
         let stock = builder.build(&root()).and_then(|t| t.to_vec()).expect("builds");
@@ -242,9 +287,9 @@ mod tests {
     fn refuses_what_the_profile_has_no_use_for() {
         let none = SymbolTable::new();
         let null = Fact::new("a".to_owned(), vec![builder::Term::Null]);
-        assert_eq!(encode(&none, &[null], &[]), None);
+        assert_eq!(encode(&none, &[null], &[], BLOCK_VERSION), None);
         let mut all = to_check(&Caveat::Nonce([1; 16]));
         all.kind = CheckKind::All;
-        assert_eq!(encode(&none, &[], &[all]), None);
+        assert_eq!(encode(&none, &[], &[all], BLOCK_VERSION), None);
     }
 }

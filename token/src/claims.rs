@@ -2,6 +2,7 @@
 
 use crate::{
     AgentName, Audience, Environment, Grants, Origin, SessionId, SpiffeId, Timestamp, TokenId, Version, bounded_text,
+    handover::MayAct,
     origin::{Assurance, Principal},
 };
 
@@ -70,6 +71,8 @@ pub struct Claims {
     pub issued_at: Timestamp,
     /// Until when, exclusive.
     pub expires_at: Timestamp,
+    /// To whom the holder may hand the token on, offline.
+    pub may_act: Option<MayAct>,
     /// How many blocks may be appended, at most [`crate::profile::DEPTH_MAX`].
     pub depth_limit: u8,
     /// Who vouched for the holder.

@@ -155,7 +155,7 @@ reasons! {
     /// Its deployment stopped renewing its lease.
     LeaseEnded, "lease_ended", Denied, "the agent's deployment has stopped renewing its lease", "deploy it again, and renew the lease while it runs";
     /// Its owner has not reviewed it in time.
-    ReviewOverdue, "review_overdue", Denied, "the agent's review is overdue", "have its owner review it: `crumb review`";
+    ReviewOverdue, "review_overdue", Denied, "the agent's review is overdue", "have somebody other than its owner review it: `crumb review`";
     /// A token of one environment, asked for or shown in another.
     EnvironmentMismatch, "environment_mismatch", Denied, "the agent is registered for another environment than this", "use the broker and the tool servers of the agent's own environment";
     /// No such tool server.

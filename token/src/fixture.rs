@@ -39,6 +39,7 @@ pub(crate) fn claims() -> Claims {
         grants: grants(1, 4),
         issued_at: Timestamp::from_unix_s(1000),
         expires_at: Timestamp::from_unix_s(1600),
+        may_act: None,
         depth_limit: 8,
         identity_provider: "spire".parse().expect("a provider"),
     }

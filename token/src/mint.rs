@@ -5,13 +5,14 @@
 
 use crate::{
     Caveat, Claims, KeyId, ResourcePattern, Timestamp,
-    block::{self, Place},
+    block::{self, After, Place},
+    hop::holder_check,
     parse::Unverified,
-    profile::{self, ambient, fact},
+    profile::{self, BLOCK_VERSION, DELEGABLE_VERSION, ambient, fact},
     shape::{self, compare, query},
+    signer::Signer,
 };
 use biscuit_auth::{
-    KeyPair,
     builder::{Binary, Check, CheckKind, Fact, Predicate, Term, bytes, int, string, var},
     datalog::SymbolTable,
 };
@@ -28,8 +29,9 @@ pub enum MintError {
     /// It would have expired already.
     #[error("the token would end before it begins")]
     Lifetime,
-    /// More prior actors, sessions above or depth than the profile has room for.
-    #[error("the chain of actors or sessions, or the depth limit, is past the profile's bound")]
+    /// More prior actors, sessions above or depth than the profile has room for, or a list of those who may act that is
+    /// too long, names one twice or names the holder.
+    #[error("the chain of actors or sessions, those who may act, or the depth limit, is past the profile's bound")]
     Depth,
     /// Larger than [`profile::MINTED_LEN_MAX`].
     #[error("the token would have {0} bytes, more than 4096")]
@@ -44,7 +46,7 @@ pub enum MintError {
 /// # Errors
 ///
 /// [`MintError`]; nothing was signed that any verifier would accept.
-pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<Vec<u8>>, MintError> {
+pub fn mint(claims: &Claims, key_id: KeyId, key: &impl Signer) -> Result<Zeroizing<Vec<u8>>, MintError> {
     if claims.grants.is_empty() {
         return Err(MintError::NothingGranted);
     }
@@ -54,6 +56,7 @@ pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<V
     if claims.actors.len() > Claims::ACTORS_MAX
         || claims.ancestors.len() > Claims::ANCESTORS_MAX
         || claims.depth_limit > profile::DEPTH_MAX
+        || claims.may_act.as_ref().is_some_and(|may_act| !may_act.is_bounded(&claims.holder))
     {
         return Err(MintError::Depth);
     }
@@ -69,12 +72,14 @@ pub fn mint(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Result<Zeroizing<V
     Ok(token)
 }
 
-fn build(claims: &Claims, key_id: KeyId, key: &KeyPair) -> Option<Zeroizing<Vec<u8>>> {
-    let block = block::encode(&SymbolTable::new(), &facts(claims), &checks(claims))?;
+fn build(claims: &Claims, key_id: KeyId, key: &impl Signer) -> Option<Zeroizing<Vec<u8>>> {
+    let version = if claims.may_act.is_some() { DELEGABLE_VERSION } else { BLOCK_VERSION };
+    let block = block::encode(&SymbolTable::new(), &facts(claims), &checks(claims)?, version)?;
     // Field 1 of the token: which key it is signed with.
     let mut before = Vec::new();
     encoding::uint32::encode(1, &key_id.0, &mut before);
-    block::sign(&before, Place::Authority, block, key)
+    let after = After { before: &before, place: Place::Authority, previous: None, external: None };
+    block::sign(&after, block, key)
 }
 
 pub(crate) fn facts(c: &Claims) -> Vec<Fact> {
@@ -112,6 +117,12 @@ pub(crate) fn facts(c: &Claims) -> Vec<Fact> {
         let terms = vec![int(position), session, agent, version, bytes(&above.intent_digest)];
         facts.push(Fact::new(fact::ANCESTOR.to_owned(), terms));
     }
+    let delegates = c.may_act.iter().flat_map(|may_act| &may_act.delegates);
+    for (position, delegate) in (0i64..).zip(delegates) {
+        let [holder, agent, version] =
+            [delegate.holder.as_str(), delegate.agent.as_str(), delegate.version.as_str()].map(string);
+        facts.push(Fact::new(fact::MAY_ACT.to_owned(), vec![int(position), holder, agent, version]));
+    }
     for grant in c.grants.iter() {
         let (kind, resource) = match &grant.resource {
             ResourcePattern::Exact(resource) => ("exact", resource.as_str()),
@@ -123,13 +134,18 @@ pub(crate) fn facts(c: &Claims) -> Vec<Fact> {
     facts
 }
 
-pub(crate) fn checks(c: &Claims) -> [Check; 4] {
-    [
+/// The four checks; `None` when the key to hand it on with is none.
+pub(crate) fn checks(c: &Claims) -> Option<[Check; 4]> {
+    let holder = match &c.may_act {
+        None => shape::to_check(&Caveat::Holder(c.holder.clone())),
+        Some(may_act) => holder_check(&c.holder, may_act.key, &[])?,
+    };
+    Some([
         shape::to_check(&Caveat::ExpiresAt(c.expires_at)),
         shape::to_check(&Caveat::Audience(c.audience.clone())),
-        shape::to_check(&Caveat::Holder(c.holder.clone())),
+        holder,
         grant_check(),
-    ]
+    ])
 }
 
 /// `check if` the call is one of the grants, exactly or under a prefix. The one check with four predicates; its cost is

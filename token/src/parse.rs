@@ -8,8 +8,9 @@
 use crate::{
     Caveat, Claims, KeyId, Reason, Timestamp,
     contents::Contents,
-    envelope::{Envelope, Key, Proof},
-    profile::{ACCEPTED_LEN_MAX, DEPTH_MAX},
+    envelope::{Envelope, Key, Proof, SignedBlock},
+    handover::{DelegationKey, Hop},
+    profile::{ACCEPTED_LEN_MAX, DEPTH_MAX, HOP_PAYLOAD_VERSION},
 };
 use biscuit_auth::format::schema;
 use prost_biscuit::Message;
@@ -32,12 +33,7 @@ impl Unverified {
     /// A `token_*` [`Reason`]: the first rule of the profile that the bytes break.
     pub fn parse(bytes: &[u8]) -> Result<Self, Reason> {
         let (key_id, envelope) = open(bytes)?;
-        let mut blocks = envelope.blocks.iter();
-        let authority = blocks.next().ok_or(Reason::TokenMalformed)?;
-        let mut contents = Contents::authority(authority.block)?;
-        for appended in blocks {
-            contents.append(appended.block)?;
-        }
+        let contents = read(&envelope)?;
         Ok(Self { bytes: Zeroizing::new(bytes.to_vec()), key_id, contents })
     }
 
@@ -56,6 +52,11 @@ impl Unverified {
         self.contents.blocks()
     }
 
+    /// Returns the hops that the token says it has made, in order.
+    pub fn hops(&self) -> &[Hop] {
+        self.contents.hops()
+    }
+
     /// Returns the earliest end that any block sets.
     pub fn expires_at(&self) -> Timestamp {
         self.contents.expires_at()
@@ -71,6 +72,30 @@ impl fmt::Debug for Unverified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unverified({}, {} bytes, {} blocks)", self.claims().token, self.bytes.len(), self.blocks().len())
     }
+}
+
+/// Reads all blocks of a token that was [opened](open).
+///
+/// # Errors
+///
+/// A `token_*` [`Reason`]: the first rule of the profile that one of them breaks.
+pub fn read(envelope: &Envelope<'_>) -> Result<Contents, Reason> {
+    let mut blocks = envelope.blocks.iter();
+    let mut contents = Contents::authority(blocks.next().ok_or(Reason::TokenMalformed)?.block)?;
+    for appended in blocks {
+        contents.append(appended.block, signer(appended)?)?;
+    }
+    Ok(contents)
+}
+
+/// Returns the key of the third party that signed a block.
+///
+/// # Errors
+///
+/// [`Reason::TokenOutOfProfile`] when it is none.
+pub fn signer(block: &SignedBlock<'_>) -> Result<Option<DelegationKey>, Reason> {
+    let key = block.external.map(|external| DelegationKey::try_from(external.key.bytes));
+    key.transpose().map_err(|_| Reason::TokenOutOfProfile)
 }
 
 /// Opens the outer message, and holds it to the profile. What the blocks say is not looked at.
@@ -102,14 +127,20 @@ fn why_no_envelope(bytes: &[u8]) -> Reason {
     }
 }
 
-/// Holds every block to Ed25519, the one signature payload version, and no third party.
+/// Holds every block to Ed25519, third parties to appended blocks, and the signed payload to its one version: 1 from the
+/// first hop on, as every implementation writes it.
 fn check(envelope: &Envelope<'_>) -> Result<(), Reason> {
-    for block in &envelope.blocks {
-        if block.version.is_some() {
+    let mut version = None;
+    for (i, block) in envelope.blocks.iter().enumerate() {
+        let mut ed25519 = is_ed25519(block.next_key, block.signature);
+        if let Some(external) = block.external {
+            version = (i > 0).then_some(HOP_PAYLOAD_VERSION);
+            ed25519 &= i > 0 && is_ed25519(external.key, external.signature);
+        }
+        if block.version != version {
             return Err(Reason::TokenVersion);
         }
-        let ed25519 = block.next_key.algorithm == Key::ED25519 && block.next_key.bytes.len() == 32;
-        if block.external.is_some() || !ed25519 || block.signature.len() != 64 {
+        if !ed25519 {
             return Err(Reason::TokenOutOfProfile);
         }
     }
@@ -118,4 +149,8 @@ fn check(envelope: &Envelope<'_>) -> Result<(), Reason> {
         Proof::FinalSignature(signature) if signature.len() == 64 => Ok(()),
         _ => Err(Reason::TokenOutOfProfile),
     }
+}
+
+fn is_ed25519(key: Key<'_>, signature: &[u8]) -> bool {
+    key.algorithm == Key::ED25519 && key.bytes.len() == 32 && signature.len() == 64
 }

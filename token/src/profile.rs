@@ -16,6 +16,12 @@ pub const SYMBOLS_MAX: usize = 256;
 pub const SET_LEN_MAX: usize = 32;
 /// The one Datalog schema version: Biscuit 3.0, the one all implementations read.
 pub const BLOCK_VERSION: u32 = 3;
+/// That of an authority block whose token may be handed on: Biscuit 3.1, the first with keys to trust.
+pub const DELEGABLE_VERSION: u32 = 4;
+/// That of a hop: Biscuit 3.2, the first with third-party blocks.
+pub const HOP_BLOCK_VERSION: u32 = 5;
+/// The version of the signed payload of a hop, and of every block after one.
+pub const HOP_PAYLOAD_VERSION: u32 = 1;
 
 /// Predicates that the verifier supplies about the request. No token may carry a fact with one of these names.
 pub mod ambient {
@@ -61,6 +67,10 @@ pub mod fact {
     pub const ACTOR: &str = "actor";
     /// `ancestor(position, session, agent, version, bytes)`.
     pub const ANCESTOR: &str = "ancestor";
+    /// `may_act(position, holder, agent, version)`.
+    pub const MAY_ACT: &str = "may_act";
+    /// `hop(holder, next holder)`, the one fact that an appended block may have: that of a hop.
+    pub const HOP: &str = "hop";
     /// `origin(kind, name, assurance)`.
     pub const ORIGIN: &str = "origin";
     /// `intent_digest(bytes)`.

@@ -1,6 +1,10 @@
 //! What a revocation is about.
 
-use crate::{AgentName, Audience, Claims, KeyId, SessionId, TokenId, Version, origin::Principal};
+use crate::{
+    AgentName, Audience, Claims, KeyId, SessionId, TokenId, Version,
+    handover::{Delegate, Hop},
+    origin::Principal,
+};
 use std::fmt;
 
 /// The tokens that one revocation ends.
@@ -86,6 +90,12 @@ pub fn targets(claims: &Claims) -> impl Iterator<Item = Target> + '_ {
         .chain(steps)
         .chain([Target::ToolServer(claims.audience.clone())])
         .chain(subject)
+}
+
+/// Walks what ends a token that made this hop, when it is revoked: the agent that it went to, and that version of it.
+pub fn hop_targets(hop: &Hop) -> [Target; 2] {
+    let Delegate { agent, version, .. } = &hop.to;
+    [Target::Agent(agent.clone()), Target::Version(agent.clone(), version.clone())]
 }
 
 impl fmt::Display for Target {

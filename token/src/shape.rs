@@ -91,8 +91,13 @@ fn contains(elements: impl Iterator<Item = builder::Term>, variable: &str) -> Ex
 
 /// Reads one query: its predicates and its expressions; `None` when it has a head, a scope or an unknown operator.
 pub(crate) fn read_query<'t>(rule: &'t schema::Rule, symbols: &'t Symbols<'_>) -> Option<Query<'t>> {
+    if rule.scope.is_empty() { read_scoped_query(rule, symbols) } else { None }
+}
+
+/// Reads one query but for whose facts it trusts, which is the caller's to look at.
+pub(crate) fn read_scoped_query<'t>(rule: &'t schema::Rule, symbols: &'t Symbols<'_>) -> Option<Query<'t>> {
     let (head, head_terms) = symbols.predicate(&rule.head)?;
-    if head != "query" || !head_terms.is_empty() || !rule.scope.is_empty() {
+    if head != "query" || !head_terms.is_empty() {
         return None;
     }
     let body = rule.body.iter().map(|p| symbols.predicate(p)).collect::<Option<_>>()?;

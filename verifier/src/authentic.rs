@@ -4,7 +4,11 @@
 //! shared where it does not. Neither says anything about a call, nor whether the facts have changed since.
 
 use crate::{conditions::Rules, ed25519::Key, generation::Stamp, program::Program, table::Held};
-use crumb_token::{Caveat, Claims, KeyId, Timestamp, contents::Contents};
+use crumb_token::{
+    Caveat, Claims, KeyId, SpiffeId, Timestamp,
+    contents::{Appended, Contents},
+    handover::Hop,
+};
 use std::sync::Arc;
 
 /// The key that a chain begins with.
@@ -32,7 +36,7 @@ pub(crate) struct Authentic {
     /// All blocks but the last appended one; shared with every other leaf of the same parent.
     pub(crate) contents: Arc<Contents>,
     /// The last appended block; empty when nothing was appended.
-    pub(crate) leaf: Vec<Caveat>,
+    pub(crate) leaf: Appended,
 }
 
 impl Authentic {
@@ -42,17 +46,32 @@ impl Authentic {
 
     /// Walks the caveats of each appended block, in order.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &[Caveat]> {
-        let leaf = (!self.leaf.is_empty()).then_some(&self.leaf[..]);
+        // A hop may have none, and is a block all the same.
+        let leaf = (self.leaf.hop.is_some() || !self.leaf.caveats.is_empty()).then_some(&self.leaf.caveats[..]);
         self.contents.blocks().iter().map(Vec::as_slice).chain(leaf)
     }
 
     /// Returns how many bytes it takes, its contents among them even when they are shared.
     pub(crate) fn memory_len(&self) -> usize {
-        size_of::<Self>() + self.program.memory_len() + self.contents.memory_len() + Caveat::memory_len(&self.leaf)
+        size_of::<Self>()
+            + self.program.memory_len()
+            + self.contents.memory_len()
+            + Caveat::memory_len(&self.leaf.caveats)
+    }
+
+    /// Walks the hops, in order.
+    pub(crate) fn hops(&self) -> impl Iterator<Item = &Hop> {
+        self.contents.hops().iter().chain(&self.leaf.hop)
+    }
+
+    /// Returns who may present it.
+    pub(crate) fn holder(&self) -> &SpiffeId {
+        self.leaf.hop.as_ref().map_or_else(|| self.contents.holder(), |hop| &hop.to.holder)
     }
 
     pub(crate) fn rules(&self) -> Rules<'_> {
-        Rules { claims: self.claims(), blocks: self.blocks().collect() }
+        let named_in = self.hops().last().map_or(0, |hop| hop.block);
+        Rules { claims: self.claims(), holder: self.holder(), named_in, blocks: self.blocks().collect() }
     }
 }
 

@@ -20,9 +20,9 @@ use crate::{
 };
 use crumb_token::{
     Audience, Caveat, Denial, KeyId, Reason, SpiffeId, Timestamp,
-    contents::{Contents, earliest},
+    contents::{Appended, Contents, earliest},
     envelope::{Envelope, SignedBlock},
-    parse,
+    parse::{self, signer},
     token_text::Presented,
 };
 use std::sync::Arc;
@@ -74,10 +74,7 @@ impl Authenticator {
         let (key_id, envelope) = parse::open(&bytes).map_err(refused)?;
         let authentic = Arc::new(self.verify(token, &bytes, (key_id, &envelope), at)?);
         // A single-use token is not seen again, and one in the wrong hands must not take the holder's share.
-        if !authentic.single_use
-            && authentic.claims().holder == *at.peer
-            && authentic.memory_len() <= REMEMBERED_LEN_MAX
-        {
+        if !authentic.single_use && authentic.holder() == at.peer && authentic.memory_len() <= REMEMBERED_LEN_MAX {
             self.tokens.insert(Arc::clone(&authentic), at.time);
         }
         Ok(authentic)
@@ -90,8 +87,10 @@ impl Authenticator {
 
     /// Lets go a part of what has ended, or what `facts` no longer vouch for.
     pub(crate) fn sweep(&self, facts: &Facts, time: Timestamp) {
-        self.tokens.sweep(time, |token| facts.vouch_for(token.root, token.claims()));
-        self.parents.sweep(time, |parent| facts.vouch_for(parent.root, parent.contents.claims()));
+        self.tokens.sweep(time, |token| facts.vouch_for(token.root, token.claims(), token.hops()));
+        self.parents.sweep(time, |parent| {
+            facts.vouch_for(parent.root, parent.contents.claims(), parent.contents.hops().iter())
+        });
     }
 
     fn verify(
@@ -115,8 +114,10 @@ impl Authenticator {
         chain::ends(&key, signature, last, &envelope.proof).ok_or_else(unsigned)?;
 
         let root = Root { id: key_id, public: *root.as_bytes() };
-        let owner = self.tokens.owner(contents.claims().holder.as_str());
-        if let (Some(block), true) = (new.last(), contents.claims().holder == *at.peer) {
+        let holder = leaf.hop.as_ref().map_or_else(|| contents.holder(), |hop| &hop.to.holder);
+        let owner = self.tokens.owner(holder.as_str());
+        // In the presenter's own share, whoever held the token before: it is the presenter who goes on from it.
+        if let (Some(block), true) = (new.last(), holder == at.peer) {
             let bytes = bytes.get(..block.end).unwrap_or_default().into();
             let (contents, signature) = (Arc::clone(&contents), block.signature.into());
             let parent = Parent { bytes, owner, root, contents, key, signature };
@@ -124,12 +125,12 @@ impl Authenticator {
                 self.parents.insert(Arc::new(parent), at.time);
             }
         }
-        let caveats = contents.blocks().iter().flatten().chain(&leaf);
-        let program = Program::compile(contents.claims(), caveats.clone(), at.server, token.as_bytes());
+        let caveats = contents.blocks().iter().flatten().chain(&leaf.caveats);
+        let program = Program::compile(contents.claims(), holder, caveats.clone(), at.server, token.as_bytes());
         Ok(Authentic {
             stamp: Stamp::none(),
             issued_at: contents.claims().issued_at,
-            expires_at: earliest(contents.expires_at(), &leaf),
+            expires_at: earliest(contents.expires_at(), &leaf.caveats),
             single_use: caveats.clone().any(|caveat| matches!(caveat, Caveat::Nonce(_))),
             program: program.ok_or_else(|| refused(Reason::TokenOutOfProfile))?,
             owner,
@@ -165,20 +166,20 @@ fn read(
     known: Option<&Parent>,
     new: &[SignedBlock<'_>],
     last: &SignedBlock<'_>,
-) -> Result<(Arc<Contents>, Vec<Caveat>), Reason> {
+) -> Result<(Arc<Contents>, Appended), Reason> {
     let (mut contents, new) = match (known, new) {
         (Some(parent), []) => {
-            let leaf = parent.contents.leaf(last.block)?;
+            let leaf = parent.contents.leaf(last.block, signer(last)?)?;
             return Ok((Arc::clone(&parent.contents), leaf));
         }
         (Some(parent), new) => (Contents::clone(&parent.contents), new),
-        (None, []) => return Ok((Arc::new(Contents::authority(last.block)?), Vec::new())),
+        (None, []) => return Ok((Arc::new(Contents::authority(last.block)?), Appended::default())),
         (None, [authority, new @ ..]) => (Contents::authority(authority.block)?, new),
     };
     for block in new {
-        contents.append(block.block)?;
+        contents.append(block.block, signer(block)?)?;
     }
-    let leaf = contents.leaf(last.block)?;
+    let leaf = contents.leaf(last.block, signer(last)?)?;
     Ok((Arc::new(contents), leaf))
 }
 

@@ -7,7 +7,10 @@
 //! Source: [Biscuit specification, "Signature"](https://github.com/eclipse-biscuit/biscuit/blob/main/SPECIFICATIONS.md).
 
 use crate::ed25519::Key;
-use crumb_token::envelope::{self, Envelope, Proof, SignedBlock};
+use crumb_token::{
+    envelope::{self, Envelope, Proof, SignedBlock},
+    payload,
+};
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
@@ -43,18 +46,21 @@ pub(crate) fn ends(key: &Key, previous: Option<&[u8]>, last: &SignedBlock<'_>, p
     check(key, previous, last)?;
     let proved = match proof {
         Proof::NextSecret(secret) => leads_to(secret, last.next_key),
-        Proof::FinalSignature(signature) => read(last.next_key)?.signed(&sealed(last), signature),
+        Proof::FinalSignature(signature) => read(last.next_key)?.signed(&payload::of_seal(last), signature),
     };
     proved.then_some(())
 }
 
 fn check(key: &Key, previous: Option<&[u8]>, block: &SignedBlock<'_>) -> Option<()> {
-    let payload = payload(previous, block)?;
+    let external = block.external.map(|external| external.signature);
+    let payload = payload::of_block(block.version, previous, block.block, external, block.next_key)?;
     key.signed(&payload, block.signature).then_some(())?;
     match block.external {
         None => Some(()),
+        // Version 0 does not bind what a third party signed to its place.
+        Some(_) if block.version != Some(1) => None,
         Some(external) => {
-            let payload = external_payload(previous?, block)?;
+            let payload = payload::of_third_party(previous?, block.block);
             read(external.key)?.signed(&payload, external.signature).then_some(())
         }
     }
@@ -67,38 +73,6 @@ fn read(key: envelope::Key<'_>) -> Option<Key> {
 fn leads_to(secret: &[u8], key: envelope::Key<'_>) -> bool {
     let Ok(secret) = <[u8; 32]>::try_from(secret).map(Zeroizing::new) else { return false };
     key.algorithm == envelope::Key::ED25519 && SigningKey::from_bytes(&secret).verifying_key().as_bytes() == key.bytes
-}
-
-/// What is signed. Version 0 is the block and the next key; version 1 names each part, and binds the block before.
-fn payload(previous: Option<&[u8]>, block: &SignedBlock<'_>) -> Option<Vec<u8>> {
-    let algorithm = block.next_key.algorithm.to_le_bytes();
-    let external = block.external.map(|external| external.signature);
-    match block.version {
-        None | Some(0) => Some([block.block, external.unwrap_or_default(), &algorithm, block.next_key.bytes].concat()),
-        Some(1) => {
-            let mut parts: Vec<&[u8]> = vec![b"\0BLOCK\0\0VERSION\0", &[1, 0, 0, 0], b"\0PAYLOAD\0", block.block];
-            parts.extend([&b"\0ALGORITHM\0"[..], &algorithm, b"\0NEXTKEY\0", block.next_key.bytes]);
-            if let Some(previous) = previous {
-                parts.extend([&b"\0PREVSIG\0"[..], previous]);
-            }
-            if let Some(external) = external {
-                parts.extend([&b"\0EXTERNALSIG\0"[..], external]);
-            }
-            Some(parts.concat())
-        }
-        Some(_) => None,
-    }
-}
-
-/// What a third party signs: version 1 only, since version 0 does not bind the block to its place.
-fn external_payload(previous: &[u8], block: &SignedBlock<'_>) -> Option<Vec<u8>> {
-    let parts: [&[u8]; 6] =
-        [b"\0EXTERNAL\0\0VERSION\0", &[1, 0, 0, 0], b"\0PAYLOAD\0", block.block, b"\0PREVSIG\0", previous];
-    (block.version == Some(1)).then(|| parts.concat())
-}
-
-fn sealed(last: &SignedBlock<'_>) -> Vec<u8> {
-    [last.block, &last.next_key.algorithm.to_le_bytes(), last.next_key.bytes, last.signature].concat()
 }
 
 #[cfg(test)]

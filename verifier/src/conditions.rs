@@ -21,6 +21,9 @@ pub(crate) struct Call<'a> {
 /// The rules of one token.
 pub(crate) struct Rules<'a> {
     pub(crate) claims: &'a Claims,
+    /// Who may present it, and in which block that stands: the last hop, or the authority block.
+    pub(crate) holder: &'a SpiffeId,
+    pub(crate) named_in: usize,
     /// The caveats of each appended block, in order.
     pub(crate) blocks: Vec<&'a [Caveat]>,
 }
@@ -44,11 +47,12 @@ pub(crate) fn check_expiry(rules: &Rules<'_>, time: Timestamp) -> Result<(), Den
     block.map_or(Ok(()), |i| Err(broken(Reason::TokenExpired, i + 1, "expiry")))
 }
 
-/// Holds the call to the authority block: holder, audience, grants.
-pub(crate) fn check_authority(claims: &Claims, call: &Call<'_>) -> Result<(), Denial> {
-    if claims.holder != *call.peer {
-        return Err(broken(Reason::HolderMismatch, 0, "holder"));
+/// Holds the call to the holder, and to the authority block: audience, grants.
+pub(crate) fn check_authority(rules: &Rules<'_>, call: &Call<'_>) -> Result<(), Denial> {
+    if rules.holder != call.peer {
+        return Err(broken(Reason::HolderMismatch, rules.named_in, "holder"));
     }
+    let claims = rules.claims;
     if claims.audience != *call.server {
         return Err(broken(Reason::AudienceMismatch, 0, "audience"));
     }

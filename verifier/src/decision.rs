@@ -1,7 +1,7 @@
 //! The answer to one call. Only this crate can make a [`Verified`], so having one is proof that a call was allowed.
 
 use crate::{authentic::Authentic, table::Found};
-use crumb_token::{Caveat, Claims, Denial, KeyId, Timestamp};
+use crumb_token::{Caveat, Claims, Denial, KeyId, SpiffeId, Timestamp, handover::Hop};
 use std::{fmt, sync::Arc};
 
 /// Whether one call is allowed. Exhaustive on purpose: whoever asks handles both.
@@ -71,6 +71,16 @@ impl Verified {
         self.token().claims()
     }
 
+    /// Returns who presented it: the holder whom the last hop names, or the one to whom the broker gave it.
+    pub fn holder(&self) -> &SpiffeId {
+        self.token().holder()
+    }
+
+    /// Walks the hops by which it came from the holder in its claims to [the one who presented it](Self::holder).
+    pub fn hops(&self) -> impl Iterator<Item = &Hop> {
+        self.token().hops()
+    }
+
     /// Returns the earliest end that any block sets.
     pub fn expires_at(&self) -> Timestamp {
         self.token().expires_at
@@ -110,4 +120,6 @@ pub struct Refused {
     pub denial: Denial,
     /// What the token says, for the audit trail. Only when its signatures verified: before, anybody could have written it.
     pub claims: Option<Box<Claims>>,
+    /// The hops it made since; only with its claims.
+    pub hops: Vec<Hop>,
 }

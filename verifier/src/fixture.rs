@@ -111,6 +111,7 @@ pub(crate) fn claims() -> Claims {
         subject: None,
         actors: vec![],
         ancestors: vec![],
+        may_act: None,
         origin: Origin::from_words("schedule", "nightly", "asserted").expect("an origin"),
         intent_digest: [3; 32],
         audience: AUDIENCE.parse().expect("an audience"),

@@ -12,7 +12,7 @@ use crate::{
     revoked::Revoked,
     verifier::SERVER,
 };
-use crumb_token::{Claims, Denial, KeyId, Now, Reason, Timestamp};
+use crumb_token::{Claims, Denial, KeyId, Now, Reason, Timestamp, handover::Hop};
 use std::{sync::Arc, time::Duration};
 
 /// Keys and revocations. Changes seldom, so heartbeats share it.
@@ -54,20 +54,20 @@ impl Facts {
         if same { Ok(()) } else { Err(Denial::new(Reason::SignatureInvalid).by("signatures", SERVER)) }
     }
 
-    /// Holds a token against the revocations of itself, its session and its agent.
+    /// Holds a token against the revocations of itself, its session and its agent, and of those it was handed to.
     ///
     /// # Errors
     ///
     /// [`Reason::TokenRevoked`].
-    pub(crate) fn check_revoked(&self, claims: &Claims) -> Result<(), Denial> {
-        self.revoked.ends(claims).map_or(Ok(()), |what| {
+    pub(crate) fn check_revoked<'h>(&self, claims: &Claims, hops: impl Iterator<Item = &'h Hop>) -> Result<(), Denial> {
+        self.revoked.ends(claims, hops).map_or(Ok(()), |what| {
             Err(Denial::new(Reason::TokenRevoked).by(format_args!("revocation of the {what}"), BROKER))
         })
     }
 
     /// Says whether the keys and revocations leave a token alive.
-    pub(crate) fn vouch_for(&self, root: Root, claims: &Claims) -> bool {
-        self.check_root(root, claims).is_ok() && self.check_revoked(claims).is_ok()
+    pub(crate) fn vouch_for<'h>(&self, root: Root, claims: &Claims, hops: impl Iterator<Item = &'h Hop>) -> bool {
+        self.check_root(root, claims).is_ok() && self.check_revoked(claims, hops).is_ok()
     }
 }
 

@@ -8,7 +8,9 @@
 
 use crate::conditions::Call;
 use ahash::HashMap;
-use crumb_token::{Args, Audience, Caveat, Claims, Grant, ResourcePattern, Scalar, args::ArgName, caveat::ArgRule};
+use crumb_token::{
+    Args, Audience, Caveat, Claims, Grant, ResourcePattern, Scalar, SpiffeId, args::ArgName, caveat::ArgRule,
+};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -89,12 +91,13 @@ impl Program {
     /// `None` when they do not fit, which no token of the profile's size can reach.
     pub(crate) fn compile<'a>(
         claims: &'a Claims,
+        holder: &'a SpiffeId,
         caveats: impl Iterator<Item = &'a Caveat>,
         server: &Audience,
         beside: &[u8],
     ) -> Option<Self> {
         let mut draft = Draft::default();
-        draft.claims(claims, server)?;
+        draft.claims(claims, holder, server)?;
         for caveat in caveats {
             draft.caveat(caveat, server)?;
         }
@@ -269,11 +272,11 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn claims(&mut self, claims: &'a Claims, server: &Audience) -> Option<()> {
+    fn claims(&mut self, claims: &'a Claims, holder: &'a SpiffeId, server: &Audience) -> Option<()> {
         if claims.audience != *server {
             self.ops.push(Op::Never);
         }
-        let holder = self.text(claims.holder.as_str())?;
+        let holder = self.text(holder.as_str())?;
         self.ops.push(Op::Peer(holder));
         self.ops.push(Op::Grants(u16::try_from(claims.grants.len()).ok()?));
         for Grant { tool, operation, resource } in claims.grants.iter() {

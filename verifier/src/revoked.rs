@@ -4,7 +4,11 @@
 //! set, and the writer copies only the young layer until it has grown.
 
 use crate::feed::{Revocation, Target};
-use crumb_token::{Claims, KeyId, Timestamp, revocation::targets};
+use crumb_token::{
+    Claims, KeyId, Timestamp,
+    handover::Hop,
+    revocation::{hop_targets, targets},
+};
 use std::{collections::HashMap, sync::Arc};
 
 /// How many revocations the young layer takes: a copy of this many costs some tens of microseconds.
@@ -59,12 +63,15 @@ impl Revoked {
     }
 
     /// Returns what ends the token of `claims`: itself, its session or one above, the agent of any of these or that version
-    /// of it, its tool server, or the person on whose behalf it is.
-    pub(crate) fn ends(&self, claims: &Claims) -> Option<&'static str> {
+    /// of it, its tool server, the person on whose behalf it is, or an agent that it was handed to.
+    pub(crate) fn ends<'h>(&self, claims: &Claims, hops: impl Iterator<Item = &'h Hop>) -> Option<&'static str> {
         if self.young.is_empty() && self.settled.is_empty() {
             return None;
         }
-        targets(claims).find(|target| self.has(target, claims.issued_at)).map(|target| words(&target))
+        targets(claims)
+            .chain(hops.flat_map(hop_targets))
+            .find(|target| self.has(target, claims.issued_at))
+            .map(|target| words(&target))
     }
 
     /// Returns this set with `revocations`, and without those that nothing alive can need at `horizon`.

@@ -181,16 +181,19 @@ impl Verifier {
         let known = self.known.load();
         let Some(known) = known.as_ref() else { return Err(unattributed(Denial::new(Reason::FeedStale))) };
         known.facts.check_root(token.root, token.claims()).map_err(unattributed)?;
-        let attributed = |denial| Box::new(Refused { denial, claims: Some(Box::new(token.claims().clone())) });
+        let attributed = |denial| {
+            let (claims, hops) = (token.claims().clone(), token.hops().cloned().collect());
+            Box::new(Refused { denial, claims: Some(Box::new(claims)), hops })
+        };
         let rules = token.rules();
         self.check_issued(rules.claims, call.time).map_err(attributed)?;
         conditions::check_expiry(&rules, call.time).map_err(attributed)?;
-        known.facts.check_revoked(rules.claims).map_err(attributed)?;
+        known.facts.check_revoked(rules.claims, token.hops()).map_err(attributed)?;
         // A token of elsewhere never gets a stamp, so every call with it comes by here.
         self.check_environment(rules.claims).map_err(attributed)?;
         // From here on the facts are behind it: the rest is about the call.
         token.stamp.renew(number);
-        conditions::check_authority(rules.claims, call).map_err(attributed)?;
+        conditions::check_authority(&rules, call).map_err(attributed)?;
         conditions::check_caveats(&rules, call).map_err(attributed)?;
         if !token.program.allows(call) {
             return Err(attributed(Denial::new(Reason::Indeterminate).by("two readings of one rule", SERVER)));
@@ -227,7 +230,7 @@ impl Verifier {
         }
         let nonces: Vec<Until> = found.iter().map(|(_, nonce)| *nonce).collect();
         let horizon = known.horizon(&self.limits);
-        self.nonces.take(&nonces, &rules.claims.holder, horizon).map_err(|not_taken| match not_taken {
+        self.nonces.take(&nonces, rules.holder, horizon).map_err(|not_taken| match not_taken {
             NotTaken::Used(place) => broken(Reason::NonceReplayed, found.get(place).map_or(0, |f| f.0), "nonce"),
             NotTaken::Full => Denial::new(Reason::NonceTableFull).by("table of used nonces", SERVER),
             NotTaken::TooLate => broken(Reason::TokenExpired, 0, "expiry"),
@@ -236,7 +239,7 @@ impl Verifier {
 }
 
 fn unattributed(denial: Denial) -> Box<Refused> {
-    Box::new(Refused { denial, claims: None })
+    Box::new(Refused { denial, claims: None, hops: Vec::new() })
 }
 
 #[cfg(test)]

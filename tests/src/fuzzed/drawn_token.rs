@@ -2,17 +2,19 @@
 //!
 //! The words are few, and so are the ways to bend a check, so that a fuzzer finds its way from one shape to the next.
 
+use super::drawn_hop::{DELEGABLE, drawn_hop};
 use crate::vectors::{
     accepted::chain_blocks,
-    forge::{ROOT_ID, bytes, sign},
+    forge::{ROOT_ID, bytes, public},
+    hops::{Link, sign_links},
     player::{self, AUDIENCE, HOLDER, NOW},
 };
 use arbitrary::{Result, Unstructured};
 use biscuit_auth::{
     datalog::SymbolTable,
     format::schema::{
-        Biscuit, Block, Check, Expression, Fact, Op, OpBinary, OpUnary, Predicate, Proof, PublicKey, Rule, Scope,
-        SignedBlock, Term, TermSet, op, proof, scope, term,
+        Biscuit, Block, Check, Expression, ExternalSignature, Fact, Op, OpBinary, OpUnary, Predicate, Proof, PublicKey,
+        Rule, Scope, SignedBlock, Term, TermSet, op, proof, scope, term,
     },
 };
 use crumb_token::{Args, Ask, Scalar};
@@ -22,6 +24,8 @@ use std::sync::LazyLock;
 /// Blocks that nobody has signed yet, and calls to decide.
 pub(super) struct Drawn {
     pub(super) blocks: Vec<Block>,
+    /// The seed of the third party that signs each.
+    pub(super) by: Vec<Option<[u8; 32]>>,
     pub(super) asks: Vec<Ask>,
 }
 
@@ -75,7 +79,9 @@ static AUTHORITY: LazyLock<Vec<Block>> = LazyLock::new(|| chain_blocks(&[]));
 
 impl Drawn {
     pub(super) fn from(u: &mut Unstructured<'_>) -> Result<Self> {
-        let mut blocks = AUTHORITY.clone();
+        // By the last byte, which comes last to mean something else too: every input without hops stays what it was.
+        let hops = u.peek_bytes(u.len()).and_then(|bytes| bytes.last()).is_some_and(|last| last % 4 == 3);
+        let mut blocks = if hops { DELEGABLE.clone() } else { AUTHORITY.clone() };
         let mut writer = Writer { texts: blocks[0].symbols.clone(), own: vec![] };
         if u.ratio(1, 8)? {
             bend(&mut blocks[0], &mut writer, u)?;
@@ -84,32 +90,52 @@ impl Drawn {
         for _ in 0..u.int_in_range(0..=3)? {
             blocks.push(writer.block(u)?);
         }
+        let mut by = vec![None; blocks.len()];
+        if hops {
+            for place in 0..u.int_in_range(1..=2)? {
+                let (block, seed) = drawn_hop(place, u)?;
+                blocks.push(block);
+                by.push(Some(seed));
+            }
+            if u.ratio(1, 2)? {
+                blocks.push(writer.block(u)?);
+                by.push(None);
+            }
+        }
         let asks = vec![player::ask(&player::call()).expect("a call"), ask(u)?];
-        Ok(Self { blocks, asks })
+        Ok(Self { blocks, by, asks })
     }
 
     /// Returns a token with empty signatures, which is all that the gate looks at. Signing takes longer than the rest.
     pub(super) fn unsigned(&self) -> Vec<u8> {
-        let signed = |block: &Block| SignedBlock {
-            block: block.encode_to_vec(),
-            next_key: PublicKey { algorithm: 0, key: vec![0; 32] },
-            signature: vec![0; 64],
-            external_signature: None,
-            version: None,
-        };
+        let mut version = None;
+        let mut signed = self.links().into_iter().map(|Link { block, by }| {
+            let external_signature = by.map(|seed| ExternalSignature {
+                signature: vec![0; 64],
+                public_key: PublicKey { algorithm: 0, key: public(seed).to_vec() },
+            });
+            version = version.or_else(|| by.map(|_| 1));
+            let next_key = PublicKey { algorithm: 0, key: vec![0; 32] };
+            SignedBlock { block, next_key, signature: vec![0; 64], external_signature, version }
+        });
+        let authority = signed.next().expect("an authority block");
         let proof = Proof { content: Some(proof::Content::NextSecret(vec![0; 32])) };
-        let blocks = self.blocks[1..].iter().map(signed).collect();
-        bytes(&Biscuit { root_key_id: Some(ROOT_ID), authority: signed(&self.blocks[0]), blocks, proof })
+        bytes(&Biscuit { root_key_id: Some(ROOT_ID), authority, blocks: signed.collect(), proof })
     }
 
     /// Returns the token, signed.
     pub(super) fn signed(&self) -> Vec<u8> {
-        bytes(&sign(&self.blocks))
+        bytes(&sign_links(&self.links()))
     }
 
     /// Returns the authority block alone, signed.
     pub(super) fn task_token(&self) -> Vec<u8> {
-        bytes(&sign(&self.blocks[..1]))
+        bytes(&sign_links(&self.links()[..1]))
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let link = |(block, by): (&Block, &Option<[u8; 32]>)| Link { block: block.encode_to_vec(), by: *by };
+        self.blocks.iter().zip(&self.by).map(link).collect()
     }
 }
 

@@ -47,16 +47,54 @@ pub struct Query {
     pub body: Vec<Fact>,
     /// What has to be true of it.
     pub expressions: Vec<Vec<Step>>,
+    /// Whose facts count; nobody named means the authority block's.
+    pub trusting: Vec<Trusted>,
+}
+
+/// Whose facts a query trusts, beside those of the verifier and of its own block: they always count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// The authority block's.
+    Authority,
+    /// Those of blocks that this key signed as a third party.
+    Key(Vec<u8>),
+}
+
+/// The facts that there are, by who says them.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The verifier's.
+    pub ambient: Vec<Fact>,
+    /// Those of each block, and the third party that signed it.
+    pub blocks: Vec<(Option<Vec<u8>>, Vec<Fact>)>,
 }
 
 type Bindings = BTreeMap<u32, Value>;
 
-/// Says whether one of the check's queries holds.
-pub fn holds(check: &Check, facts: &[Fact]) -> bool {
-    check.0.iter().any(|query| search(query, &query.body, &Bindings::new(), facts))
+impl Said {
+    /// Says whether one of the queries of a check holds, which stands in block number `place`.
+    pub fn fulfils(&self, check: &Check, place: usize) -> bool {
+        check.0.iter().any(|query| {
+            let facts: Vec<&Fact> = self.trusted(query, place).collect();
+            search(query, &query.body, &Bindings::new(), &facts)
+        })
+    }
+
+    fn trusted<'a>(&'a self, query: &'a Query, place: usize) -> impl Iterator<Item = &'a Fact> {
+        let counts = move |(number, signer): (usize, &Option<Vec<u8>>)| {
+            number == place
+                || number == 0 && query.trusting.is_empty()
+                || query.trusting.iter().any(|trusted| match trusted {
+                    Trusted::Authority => number == 0,
+                    Trusted::Key(key) => signer.as_ref() == Some(key),
+                })
+        };
+        let blocks = self.blocks.iter().enumerate().filter(move |(number, (signer, _))| counts((*number, signer)));
+        self.ambient.iter().chain(blocks.flat_map(|(_, (_, facts))| facts))
+    }
 }
 
-fn search(query: &Query, open: &[Fact], bound: &Bindings, facts: &[Fact]) -> bool {
+fn search(query: &Query, open: &[Fact], bound: &Bindings, facts: &[&Fact]) -> bool {
     let Some((pattern, rest)) = open.split_first() else {
         return query.expressions.iter().all(|steps| evaluate(steps, bound) == Some(Value::Bool(true)));
     };
@@ -115,102 +153,4 @@ fn compare(step: &Step, left: &Value, right: &Value) -> Option<bool> {
         (Step::StartsWith, Value::Text(text), Value::Text(start)) => Some(text.starts_with(start.as_str())),
         _ => None,
     }
-}
-
-/// The shapes of section 3, with each constant as its kind and the one variable as `$`.
-const LISTED: [&str; 19] = [
-    "tool(text)",
-    "tool($), {text}.contains($)",
-    "operation(text)",
-    "resource(text)",
-    "resource($), $.starts_with(text)",
-    "server(text)",
-    "peer(text)",
-    "time($), $ < date",
-    "args_digest(bytes)",
-    "nonce(bytes)",
-    "arg(text, text)",
-    "arg(text, integer)",
-    "arg(text, truth)",
-    "arg(text, $), {text}.contains($)",
-    "arg(text, $), {integer}.contains($)",
-    "arg(text, $), !{text}.contains($), $.starts_with(text)",
-    "arg(text, $), $ >= integer, $ <= integer",
-    "arg(text, $), $.starts_with(text)",
-    "arg(text, $)",
-];
-
-impl Check {
-    /// Says whether the check has one of the shapes that an appended block may have.
-    pub fn is_listed(&self) -> bool {
-        let [query] = &self.0[..] else { return false };
-        printed(query).is_some_and(|text| LISTED.contains(&text.as_str()))
-    }
-
-    /// Returns the name of what the check is about.
-    pub fn subject(&self) -> &str {
-        self.0.first().and_then(|query| query.body.first()).map_or("", |fact| &fact.name)
-    }
-
-    /// Returns the nonce that the check demands.
-    pub fn nonce(&self) -> Option<Vec<u8>> {
-        match self.0.first()?.body.first()?.terms.first()? {
-            Value::Bytes(bytes) if self.subject() == "nonce" => Some(bytes.clone()),
-            _ => None,
-        }
-    }
-}
-
-fn printed(query: &Query) -> Option<String> {
-    let [fact] = &query.body[..] else { return None };
-    let mut variables = fact.terms.iter().filter(|term| matches!(term, Value::Variable(_)));
-    let variable = variables.next();
-    if variables.next().is_some() {
-        return None;
-    }
-    let terms: Vec<_> = fact.terms.iter().map(|term| kind(term, variable)).collect::<Option<_>>()?;
-    let mut text = format!("{}({})", fact.name, terms.join(", "));
-    for steps in &query.expressions {
-        text = format!("{text}, {}", infix(steps, variable)?);
-    }
-    Some(text)
-}
-
-fn infix(steps: &[Step], variable: Option<&Value>) -> Option<String> {
-    let mut stack: Vec<String> = Vec::new();
-    for step in steps {
-        let text = match step {
-            Step::Push(value) => kind(value, variable)?,
-            Step::Not => format!("!{}", stack.pop()?),
-            binary => {
-                let (right, left) = (stack.pop()?, stack.pop()?);
-                match binary {
-                    Step::Less => format!("{left} < {right}"),
-                    Step::LessOrEqual => format!("{left} <= {right}"),
-                    Step::GreaterOrEqual => format!("{left} >= {right}"),
-                    Step::Contains => format!("{left}.contains({right})"),
-                    _ => format!("{left}.starts_with({right})"),
-                }
-            }
-        };
-        stack.push(text);
-    }
-    let text = stack.pop()?;
-    stack.is_empty().then_some(text)
-}
-
-fn kind(value: &Value, variable: Option<&Value>) -> Option<String> {
-    Some(match value {
-        Value::Variable(_) => return (Some(value) == variable).then(|| "$".to_owned()),
-        Value::Int(_) => "integer".to_owned(),
-        Value::Text(_) => "text".to_owned(),
-        Value::Date(_) => "date".to_owned(),
-        Value::Bytes(_) => "bytes".to_owned(),
-        Value::Bool(_) => "truth".to_owned(),
-        Value::Set(set) => {
-            let first = kind(set.first()?, None)?;
-            let same = set.iter().all(|element| kind(element, None).as_ref() == Some(&first));
-            return same.then(|| format!("{{{first}}}"));
-        }
-    })
 }

@@ -1,9 +1,9 @@
 //! Reading a token for [`super::World`]: its protobuf, spelled out, and nothing judged but what cannot be read.
 
-use super::datalog::{Fact, Query, Step, Value};
+use super::datalog::{Fact, Query, Step, Trusted, Value};
 use biscuit_auth::{
     datalog::SymbolTable,
-    format::schema::{self, op, proof, term},
+    format::schema::{self, op, proof, scope, term},
 };
 use prost_biscuit::Message;
 
@@ -27,8 +27,27 @@ pub struct Block {
     pub next_key: Vec<u8>,
     /// By the key that the block before names.
     pub signature: Vec<u8>,
-    facts: Vec<Fact>,
-    checks: Vec<Check>,
+    /// The version of what is signed.
+    pub payload_version: Option<u32>,
+    /// The third party that signed it too.
+    pub external: Option<External>,
+    /// The version of its Datalog.
+    pub version: Option<u32>,
+    /// Its table of keys.
+    pub keys: Vec<Vec<u8>>,
+    /// What it says.
+    pub facts: Vec<Fact>,
+    /// What it demands.
+    pub checks: Vec<Check>,
+}
+
+/// A third party's signature.
+#[derive(Clone, Debug)]
+pub struct External {
+    /// Whose.
+    pub key: Vec<u8>,
+    /// The signature.
+    pub signature: Vec<u8>,
 }
 
 /// One `check if`, with its queries.
@@ -65,14 +84,14 @@ impl Token {
         &self.blocks[0].facts
     }
 
-    /// Walks the authority block's checks.
-    pub fn authority(&self) -> impl Iterator<Item = &Check> {
-        self.blocks[0].checks.iter()
+    /// Walks all checks, each with the place of its block.
+    pub fn checks(&self) -> impl Iterator<Item = (usize, &Check)> {
+        self.blocks.iter().enumerate().flat_map(|(place, block)| block.checks.iter().map(move |check| (place, check)))
     }
 
     /// Walks the checks of the appended blocks, in order.
-    pub fn appended(&self) -> impl Iterator<Item = &Check> {
-        self.blocks[1..].iter().flat_map(|block| &block.checks)
+    pub fn appended(&self) -> impl Iterator<Item = (usize, &Check)> {
+        self.checks().filter(|(place, _)| *place > 0)
     }
 
     /// Returns the one text of the fact `name`.
@@ -94,21 +113,45 @@ impl Token {
 
 fn read_block(signed: schema::SignedBlock, texts: &mut Vec<String>) -> Option<Block> {
     let block = schema::Block::decode(&signed.block[..]).ok()?;
-    let plain = block.rules.is_empty() && block.scope.is_empty() && block.public_keys.is_empty();
-    if !plain || signed.external_signature.is_some() || signed.next_key.algorithm != 0 {
+    let plain = block.rules.is_empty() && block.scope.is_empty() && block.context.is_none();
+    if !plain || signed.next_key.algorithm != 0 {
         return None;
     }
-    texts.extend(block.symbols);
-    let words = Words { default: SymbolTable::new(), texts };
+    let key = |key: &schema::PublicKey| (key.algorithm == 0).then(|| key.key.clone());
+    let keys = block.public_keys.iter().map(key).collect::<Option<Vec<_>>>()?;
+    let external = match signed.external_signature {
+        Some(external) => Some(External { key: key(&external.public_key)?, signature: external.signature }),
+        None => None,
+    };
+    // A third party knows none of the token's texts, and the token none of its.
+    let texts = match &external {
+        Some(_) => &block.symbols,
+        None => {
+            texts.extend(block.symbols);
+            &*texts
+        }
+    };
+    let words = Words { default: SymbolTable::new(), texts, keys: &keys };
     let facts = block.facts.iter().map(|fact| words.fact(&fact.predicate)).collect::<Option<_>>()?;
     let checks = block.checks.iter().map(|check| words.check(check)).collect::<Option<_>>()?;
-    Some(Block { bytes: signed.block, next_key: signed.next_key.key, signature: signed.signature, facts, checks })
+    Some(Block {
+        bytes: signed.block,
+        next_key: signed.next_key.key,
+        signature: signed.signature,
+        payload_version: signed.version,
+        external,
+        version: block.version,
+        keys,
+        facts,
+        checks,
+    })
 }
 
-/// Biscuit's default table, and the token's own texts from number 1024.
+/// Biscuit's default table, the texts that a block knows from number 1024, and its keys.
 struct Words<'a> {
     default: SymbolTable,
     texts: &'a [String],
+    keys: &'a [Vec<u8>],
 }
 
 impl Words<'_> {
@@ -137,7 +180,7 @@ impl Words<'_> {
     }
 
     fn check(&self, check: &schema::Check) -> Option<Check> {
-        // A version 3 block has no kinds of checks.
+        // The profile has one kind of check, which is none.
         if check.kind.is_some() {
             return None;
         }
@@ -148,7 +191,18 @@ impl Words<'_> {
         let body = rule.body.iter().map(|predicate| self.fact(predicate)).collect::<Option<_>>()?;
         let steps = |expression: &schema::Expression| expression.ops.iter().map(|op| self.step(op)).collect();
         let expressions = rule.expressions.iter().map(steps).collect::<Option<_>>()?;
-        rule.scope.is_empty().then_some(Query { body, expressions })
+        let trusting = rule.scope.iter().map(|scope| self.trusted(scope)).collect::<Option<_>>()?;
+        Some(Query { body, expressions, trusting })
+    }
+
+    fn trusted(&self, scope: &schema::Scope) -> Option<Trusted> {
+        match scope.content.as_ref()? {
+            scope::Content::ScopeType(0) => Some(Trusted::Authority),
+            scope::Content::ScopeType(_) => None,
+            scope::Content::PublicKey(number) => {
+                self.keys.get(usize::try_from(*number).ok()?).cloned().map(Trusted::Key)
+            }
+        }
     }
 
     /// The numbers are those of Biscuit's `schema.proto`.

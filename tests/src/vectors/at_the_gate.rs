@@ -116,7 +116,7 @@ fn envelopes() -> Vec<Vector> {
         case("no_key_id", "names no key", &|t| t.root_key_id = None, out),
         case(
             "signature_version_1",
-            "the newer signature payload",
+            "the newer signature payload, and no hop before",
             &|t| t.blocks[0].version = Some(1),
             Reason::TokenVersion,
         ),
@@ -127,10 +127,15 @@ fn envelopes() -> Vec<Vector> {
             Reason::TokenVersion,
         ),
         case("p256_next_key", "the next key is a P-256 one", &p256_next, out),
-        case("third_party_block", "a block with an outer signature", &third_party, out),
+        case(
+            "third_party_block",
+            "a block with an outer signature, in the older version",
+            &third_party,
+            Reason::TokenVersion,
+        ),
         case(
             "third_party_block_as_stock",
-            "the same, labelled as stock libraries do",
+            "the same in the newer one, and no hop: its Datalog is a plain block's",
             &|t| {
                 third_party(t);
                 t.blocks[0].version = Some(1);

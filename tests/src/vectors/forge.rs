@@ -87,6 +87,22 @@ pub fn payload(signed: &SignedBlock) -> Vec<u8> {
     [&signed.block[..], external, &signed.next_key.algorithm.to_le_bytes(), &signed.next_key.key].concat()
 }
 
+/// What a block's key signs of a hop, and of a block after one: signature version 1, after the signature `previous`.
+pub fn bound_payload(signed: &SignedBlock, previous: &[u8]) -> Vec<u8> {
+    let mut payload = b"\0BLOCK\0\0VERSION\0\x01\0\0\0\0PAYLOAD\0".to_vec();
+    payload.extend([&signed.block[..], b"\0ALGORITHM\0", &signed.next_key.algorithm.to_le_bytes()].concat());
+    payload.extend([b"\0NEXTKEY\0", &signed.next_key.key[..], b"\0PREVSIG\0", previous].concat());
+    if let Some(external) = &signed.external_signature {
+        payload.extend([b"\0EXTERNALSIG\0", &external.signature[..]].concat());
+    }
+    payload
+}
+
+/// What a third party signs of a block that comes after the signature `previous`.
+pub fn third_party_payload(previous: &[u8], block: &[u8]) -> Vec<u8> {
+    [b"\0EXTERNAL\0\0VERSION\0\x01\0\0\0\0PAYLOAD\0", block, b"\0PREVSIG\0", previous].concat()
+}
+
 /// Seals a token of `blocks`: its holder gives up the right to append.
 pub fn seal(blocks: &[Block]) -> Biscuit {
     let mut token = sign(blocks);

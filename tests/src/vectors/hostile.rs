@@ -5,8 +5,10 @@ use super::{
     Vector,
     accepted::chain_blocks,
     forge::{base64url, bytes, datalog, sign, text},
+    handed_on::{EIGHT, eight_hops, presented, then},
+    hops::{FIRST, hop, hop_text, sign_links, task},
     out_of_profile::{appended, binary, expression_block, ops, value},
-    player::vector,
+    player::{HOLDER, vector},
 };
 use biscuit_auth::format::schema::{
     Array, Block, Fact, OpClosure, OpUnary, Predicate, PublicKey, SignedBlock, Term, op, term,
@@ -15,7 +17,27 @@ use crumb_token::{Reason, TokenText, profile::ACCEPTED_LEN_MAX};
 
 /// All of them.
 pub fn vectors() -> Vec<Vector> {
-    [costly(), crooked(), large()].concat()
+    [costly(), crooked(), large(), handed()].concat()
+}
+
+/// Hops: the same work in a third party's block, and as much as hops can make of the gate.
+fn handed() -> Vec<Vector> {
+    let within = |name: &str, why: &str, text: &str| {
+        let links = then(task(), hop(&hop_text([HOLDER, FIRST], None, text), 0));
+        presented(&format!("hostile_{name}"), why, &sign_links(&links), FIRST, Reason::TokenOutOfProfile.code())
+    };
+    let last = format!("{}{}", r#"check if operation("read"); "#.repeat(14), r#"check if weather("fine");"#);
+    vec![
+        within("hop_join_60_4", "60 facts, 4 predicates, in a hop", &join(60, 4)),
+        within("hop_regex_100", "a regular expression for each of 50 facts, in a hop", &regex(100)),
+        presented(
+            "hostile_eight_hops",
+            "eight hops with 16 keys to unpack, and wrong in the last check",
+            &sign_links(&eight_hops(&last)),
+            EIGHT[7].0,
+            Reason::TokenOutOfProfile.code(),
+        ),
+    ]
 }
 
 /// Returns the bytes of those that a reader has to look into, because they are not too large; each with its name.

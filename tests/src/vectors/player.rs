@@ -71,6 +71,7 @@ pub fn claims() -> Claims {
         grants: grants(&[("read_file", "read", "file:///docs/*"), ("stat_file", "stat", "file:///docs/readme.md")]),
         issued_at: Timestamp::from_unix_s(NOW - 60),
         expires_at: Timestamp::from_unix_s(NOW + 840),
+        may_act: None,
         depth_limit: 8,
         identity_provider: word("spire"),
     }

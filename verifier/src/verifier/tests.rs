@@ -16,6 +16,8 @@ use crumb_token::{
     origin::{Assurance, Principal},
 };
 
+mod handed;
+
 fn decide(token: &TokenText, ask: &Ask) -> Decision {
     verifier().decide(token, ask, &peer(), now(1))
 }
