@@ -64,8 +64,8 @@ pub use text::SubjectTokenText;
 /// [`SubjectRefused`]: one rule, and the issuer whose entry it was once that is known. When
 /// [`SubjectRefused::may_be_new_key`] says so, it is worth fetching that issuer's keys once and asking again.
 pub fn verify(token: &SubjectTokenText, issuers: &Issuers, now: Now) -> Result<SubjectFacts, SubjectRefused> {
-    let compact = Compact::parse(token.expose()).map_err(SubjectRefused::before_issuer)?;
-    let (issuer, keys) = issuers.of(&compact.claims).map_err(SubjectRefused::before_issuer)?;
+    let compact = Compact::parse(token.expose())?;
+    let (issuer, keys) = issuers.of(&compact.claims)?;
     let facts = authenticate(&compact, issuer, keys, now).and_then(|authentic| authentic.facts(now));
     facts.map_err(|why| SubjectRefused::by(issuer.name(), why))
 }
@@ -84,7 +84,7 @@ fn authenticate<'a>(
 ) -> Result<Authentic<'a>, InvalidSubjectToken> {
     let header = &compact.header;
     header.suits(issuer.kind())?;
-    let keys = keys.at(now.ticks).ok_or(InvalidSubjectToken::KeysTooOld)?;
+    let keys = keys.at(now.ticks)?;
     let key = match header.key_id.as_deref() {
         Some(id) => keys.named(id).ok_or(InvalidSubjectToken::UnknownKey)?,
         None => keys.only().ok_or(InvalidSubjectToken::KeyIdMissing)?,

@@ -19,7 +19,7 @@ use std::{
 
 use crumb_token::Clock;
 
-use super::HttpsUrl;
+use super::{HttpsUrl, InvalidSubjectToken};
 use crate::jwks::{InvalidJwks, Jwks, KeyUse};
 
 /// How long a fetch may take: a key set is one small document.
@@ -83,6 +83,8 @@ struct State {
     /// When the fetch that brought `keys` began: the document is at least as new as that.
     as_of: Duration,
     begun: Option<Duration>,
+    /// The fetch that was begun last has neither ended nor been given up.
+    under_way: bool,
     failures: u32,
 }
 
@@ -95,14 +97,41 @@ impl HeldKeys {
         Self { source: Some(Source { url, key_use, refresh, age_max }), state: Mutex::default() }
     }
 
-    /// Returns the keys, unless there are none or they are too old.
-    pub(super) fn at(&self, ticks: Duration) -> Option<Arc<Jwks>> {
+    /// Returns the keys.
+    pub(super) fn at(&self, ticks: Duration) -> Result<Arc<Jwks>, InvalidSubjectToken> {
         let state = self.state();
+        let keys = state.keys.clone().ok_or(InvalidSubjectToken::KeysMissing)?;
         let fresh = match &self.source {
             None => true,
             Some(source) => ticks.saturating_sub(state.as_of) < source.age_max,
         };
-        state.keys.clone().filter(|_| fresh)
+        if fresh { Ok(keys) } else { Err(InvalidSubjectToken::KeysTooOld) }
+    }
+
+    /// Says whether there are keys that count.
+    pub fn are_held(&self, ticks: Duration) -> bool {
+        self.at(ticks).is_ok()
+    }
+
+    /// Returns how many fetches have failed since the last that did not.
+    pub fn failures(&self) -> u32 {
+        self.state().failures
+    }
+
+    /// Returns how long it is until a fetch is due and may begin; `None` for keys that are never fetched.
+    pub fn until_due(&self, ticks: Duration) -> Option<Duration> {
+        let source = self.source.as_ref()?;
+        let state = self.state();
+        let due = if state.keys.is_some() { state.as_of.saturating_add(source.refresh) } else { Duration::ZERO };
+        let may = state.begun.map_or(Duration::ZERO, |begun| begun.saturating_add(state.pause()));
+        Some(due.max(may).saturating_sub(ticks))
+    }
+
+    /// Says whether a refusal for want of a key may be another answer in a moment: a fetch is under way, or may begin.
+    pub fn may_change(&self, ticks: Duration) -> bool {
+        let state = self.state();
+        let in_time = state.begun.is_some_and(|begun| ticks.saturating_sub(begun) < FETCH_TIMEOUT);
+        self.source.is_some() && ((state.under_way && in_time) || state.may_begin(ticks))
     }
 
     /// Begins a fetch at `ticks`, if one is wanted, may begin, and none is under way.
@@ -113,7 +142,7 @@ impl HeldKeys {
         if (why == Why::Due && !due) || !state.may_begin(ticks) {
             return None;
         }
-        state.begun = Some(ticks);
+        (state.begun, state.under_way) = (Some(ticks), true);
         Some(Fetch { held: self, source, begun: ticks, ended: false })
     }
 
@@ -144,9 +173,16 @@ impl HeldKeys {
 impl State {
     fn may_begin(&self, ticks: Duration) -> bool {
         let Some(begun) = self.begun else { return true };
-        let passed = ticks.saturating_sub(begun);
-        let pause = INTERVAL_MIN.saturating_mul(1 << self.failures.min(16)).min(INTERVAL_MAX);
-        passed >= pause
+        ticks.saturating_sub(begun) >= self.pause()
+    }
+
+    fn pause(&self) -> Duration {
+        INTERVAL_MIN.saturating_mul(1 << self.failures.min(16)).min(INTERVAL_MAX)
+    }
+
+    /// Notes that the fetch that began then is over. A later one may be under way.
+    fn over(&mut self, begun: Duration) {
+        self.under_way &= self.begun != Some(begun);
     }
 }
 
@@ -191,6 +227,7 @@ impl Fetch<'_> {
         state.keys = Some(Arc::new(keys));
         state.as_of = self.begun;
         state.failures = 0;
+        state.over(self.begun);
         self.ended = true;
         Ok(())
     }
@@ -203,6 +240,7 @@ impl Drop for Fetch<'_> {
         }
         let mut state = self.held.state();
         state.failures = state.failures.saturating_add(1);
+        state.over(self.begun);
     }
 }
 

@@ -58,8 +58,10 @@ rules! {
     // --- issuer and key
     /// No entry for this `iss`, or for the trust domain of this `sub`.
     UnknownIssuer, "unknown_issuer", "the issuer is not on the list";
-    /// The issuer's keys were never fetched, or so long ago that they no longer count.
-    KeysTooOld, "keys_too_old", "the issuer's keys are missing or too old";
+    /// The issuer's keys were not fetched yet.
+    KeysMissing, "keys_missing", "the issuer's keys are not there yet";
+    /// The issuer's keys were fetched so long ago that they no longer count.
+    KeysTooOld, "keys_too_old", "the issuer's keys are too old";
     /// No `kid`, and more than one key.
     KeyIdMissing, "key_id_missing", "the token does not say which of the issuer's keys it is signed with";
     /// No key of this `kid`.
@@ -146,18 +148,22 @@ pub struct SubjectRefused {
     pub issuer: Option<IssuerName>,
 }
 
-impl SubjectRefused {
-    pub(super) fn before_issuer(why: InvalidSubjectToken) -> Self {
+impl From<InvalidSubjectToken> for SubjectRefused {
+    /// Refuses before the issuer is known.
+    fn from(why: InvalidSubjectToken) -> Self {
         Self { why, issuer: None }
     }
+}
 
+impl SubjectRefused {
     pub(super) fn by(issuer: &IssuerName, why: InvalidSubjectToken) -> Self {
         Self { why, issuer: Some(issuer.clone()) }
     }
 
     /// Says whether newer keys might change the answer: then, and only then, is it worth fetching them.
     pub fn may_be_new_key(&self) -> bool {
-        matches!(self.why, InvalidSubjectToken::UnknownKey | InvalidSubjectToken::KeysTooOld)
+        use InvalidSubjectToken::{KeysMissing, KeysTooOld, UnknownKey};
+        matches!(self.why, UnknownKey | KeysMissing | KeysTooOld)
     }
 }
 

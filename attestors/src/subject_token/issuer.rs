@@ -11,11 +11,15 @@
 //! principal = "email"                    # or "preferred_username", "sub"
 //! groups = "groups"
 //! jwks_url = "https://login.acme.example/keys"   # or jwks_file, or jwks
+//! jwks_ca_file = "/etc/crumb/corp-ca.pem"        # who vouches for that server; without it the machine's authorities
 //! ```
 
 mod raw;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crumb_token::{TrustDomain, bounded_text};
 use serde::Deserialize;
@@ -112,8 +116,8 @@ pub enum InvalidIssuer {
     /// None or several of `jwks`, `jwks_file` and `jwks_url`.
     #[error("an issuer has exactly one of `jwks`, `jwks_file` and `jwks_url`")]
     KeySource,
-    /// `jwks_file` depends on where the program was started.
-    #[error("`jwks_file` is an absolute path")]
+    /// `jwks_file` or `jwks_ca_file` depends on where the program was started.
+    #[error("`jwks_file` and `jwks_ca_file` are absolute paths")]
     RelativePath,
     /// `jwks_url` is not a plain https address.
     #[error("`jwks_url` is a plain https address, without user name, wildcard or fragment")]
@@ -159,6 +163,7 @@ pub struct Issuer {
     clock_skew: Duration,
     lifetime_max: Duration,
     keys: KeySource,
+    keys_ca_file: Option<PathBuf>,
     keys_refresh: Duration,
     keys_age_max: Duration,
 }
@@ -172,6 +177,11 @@ impl Issuer {
     /// Returns where its keys come from.
     pub fn keys(&self) -> &KeySource {
         &self.keys
+    }
+
+    /// Returns the file with the authorities that may vouch for the server of its keys; `None` for those of the machine.
+    pub fn keys_ca_file(&self) -> Option<&Path> {
+        self.keys_ca_file.as_deref()
     }
 
     /// Returns how often its keys are fetched, when they come from an address.

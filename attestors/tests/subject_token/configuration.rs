@@ -82,6 +82,8 @@ fn refuses_keys_from_nowhere_from_two_places_or_without_tls() {
         ("jwks_url = \"http://a.example/k\"", "`jwks_url` is a plain https address"),
         ("jwks_url = \"file:///etc/keys\"", "`jwks_url` is a plain https address"),
         ("jwks_file = \"/k\"\njwks_refresh_s = 600", "no `jwks_refresh_s`"),
+        ("jwks_file = \"/k\"\njwks_ca_file = \"/ca\"", "no `jwks_ca_file`"),
+        ("jwks_url = \"https://a.example/k\"\njwks_ca_file = \"ca.pem\"", "absolute path"),
     ] {
         let said = refused(&format!("{CORP}{keys}"));
         assert!(said.contains(why), "{keys}: {said}");

@@ -49,7 +49,7 @@ fn fetch_at(
 fn refuses_every_token_until_keys_were_fetched_and_says_that_it_would_help() {
     let issuers = issuers();
     let refused = check(&issuers, 0).expect_err("no keys");
-    assert_eq!((refused.why, refused.may_be_new_key()), (Rule::KeysTooOld, true));
+    assert_eq!((refused.why, refused.may_be_new_key()), (Rule::KeysMissing, true));
     assert_eq!(fetch_at(&issuers, Why::Due, 0, Ok(&good_keys())), Ok(true));
     assert_eq!(check(&issuers, 1), Ok(()));
 }
@@ -123,8 +123,26 @@ fn an_answer_that_comes_late_changes_nothing() {
 }
 
 #[test]
+fn says_when_the_next_fetch_is_due_and_whether_waiting_for_one_is_worth_it() {
+    let issuers = issuers();
+    let held = held(&issuers);
+    assert_eq!((held.until_due(ticks(7)), held.may_change(ticks(7))), (Some(ticks(0)), true), "nothing is held");
+    let first = held.begin(Why::Due, ticks(7)).expect("nothing is held");
+    assert!(held.may_change(ticks(11)), "it is under way");
+    assert!(!held.may_change(ticks(12)), "it has had its time");
+    assert_eq!(first.end(Ok(&good_keys()), ticks(8)), Ok(()));
+    assert!(!held.may_change(ticks(9)), "too soon after the last");
+    assert!(held.may_change(ticks(17)), "one may begin");
+    assert_eq!((held.until_due(ticks(17)), held.failures(), held.are_held(ticks(17))), (Some(ticks(290)), 0, true));
+    drop(held.begin(Why::Due, ticks(310)).expect("due"));
+    assert_eq!((held.until_due(ticks(311)), held.failures()), (Some(ticks(19)), 1), "not before its pause");
+    assert!(held.are_held(ticks(3606)) && !held.are_held(ticks(3607)));
+}
+
+#[test]
 fn keys_of_a_file_are_never_fetched() {
     let issuers = crate::fixture::corp();
+    assert_eq!((held(&issuers).until_due(ticks(9)), held(&issuers).may_change(ticks(9))), (None, false));
     assert!(held(&issuers).begin(Why::Refused, ticks(1_000_000)).is_none());
     assert_eq!(check(&issuers, u64::MAX), Ok(()));
 }

@@ -38,6 +38,8 @@ pub(super) struct RawIssuer {
     jwks: Option<String>,
     jwks_file: Option<PathBuf>,
     jwks_url: Option<String>,
+    /// `jwks_url` only: PEM. Default the authorities of the machine.
+    jwks_ca_file: Option<PathBuf>,
     /// `jwks_url` only: how often to fetch; 60 to 86400. Default 300: what SPIFFE gives a bundle that does not say.
     jwks_refresh_s: Option<u64>,
     /// `jwks_url` only: how long keys count while fetching fails; from `jwks_refresh_s` to 604800. Default 86400.
@@ -78,6 +80,7 @@ impl TryFrom<RawIssuer> for Issuer {
             clock_skew: Duration::from_secs(raw.clock_skew_s),
             lifetime_max: Duration::from_secs(raw.lifetime_max_s),
             keys,
+            keys_ca_file: raw.jwks_ca_file,
             keys_refresh: Duration::from_secs(refresh_s),
             keys_age_max: Duration::from_secs(age_max_s),
             name: raw.name.parse().map_err(|_| InvalidIssuer::Name)?,
@@ -147,6 +150,10 @@ impl RawIssuer {
         if !matches!(keys, KeySource::Url(_)) {
             out_of_place("jwks_refresh_s", self.jwks_refresh_s.is_some())?;
             out_of_place("jwks_age_max_s", self.jwks_age_max_s.is_some())?;
+            out_of_place("jwks_ca_file", self.jwks_ca_file.is_some())?;
+        }
+        if self.jwks_ca_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(InvalidIssuer::RelativePath);
         }
         let refresh_s = self.jwks_refresh_s.unwrap_or(300);
         within("jwks_refresh_s", refresh_s, 60, 24 * 3600)?;
