@@ -1,6 +1,6 @@
 //! Wire to vocabulary and back, for what several messages share: grants, scopes, origins, denials.
 
-use crate::{Violations, wire};
+use crate::{Layer, Violations, wire};
 use crumb_token::{
     Audience, Denial, Grant, Grants, Origin, Reason,
     origin::{Assurance, Principal},
@@ -113,6 +113,7 @@ pub fn to_denial(denial: &Denial) -> wire::Denial {
         rule: denial.rule.clone(),
         author: denial.author.clone(),
         next: denial.next.clone(),
+        layer: Layer::of(denial.reason).as_str().to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub mod convert;
 pub mod feed;
+pub mod layer;
 mod secret;
 pub mod status;
 pub mod violations;
@@ -36,5 +37,6 @@ pub const DESCRIPTORS: &[u8] = include_bytes!("wire/crumb.v1.bin");
 /// The longest message that a Crumb service takes, in bytes.
 pub const MESSAGE_LEN_MAX: usize = 64 * 1024;
 
+pub use layer::Layer;
 pub use status::{from_status, to_status};
 pub use violations::Violations;

@@ -3,8 +3,8 @@
 //! The generator is told to derive none for them, so that a message which is logged whole cannot leak.
 
 use crate::wire::{
-    ApproveRequest, CallTokenResponse, ExchangeResponse, ListApprovalsRequest, OpenRequest, OpenSessionRequest,
-    RefuseRequest, WatchApprovalRequest,
+    ApproveRequest, CallTokenResponse, DecideReviewRequest, ExchangeResponse, ListApprovalsRequest, OpenRequest,
+    OpenSessionRequest, RefuseRequest, WatchApprovalRequest,
 };
 use std::fmt;
 
@@ -50,6 +50,7 @@ requests! {
     WatchApprovalRequest { approval_id, approver_token }
     ApproveRequest { approval_id, approver_token }
     RefuseRequest { approval_id, approver_token }
+    DecideReviewRequest { agent, approver_token }
 }
 
 /// The length of what is not shown.
@@ -71,7 +72,9 @@ mod tests {
         let call = CallTokenResponse { token: "canary".into(), expires_at: 1 };
         let open = OpenSessionRequest { subject_token: "canary".into(), ..Default::default() };
         let approve = ApproveRequest { approver_token: "canary".into(), ..Default::default() };
-        for text in [format!("{exchange:?}"), format!("{call:?}"), format!("{open:?}"), format!("{approve:?}")] {
+        let decide = DecideReviewRequest { approver_token: "canary".into(), ..Default::default() };
+        let told = [format!("{exchange:?}"), format!("{call:?}"), format!("{open:?}"), format!("{approve:?}")];
+        for text in told.into_iter().chain([format!("{decide:?}")]) {
             assert!(text.contains("6 bytes") && !text.contains("canary"), "{text}");
         }
     }

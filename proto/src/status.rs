@@ -3,7 +3,7 @@
 //! The details are `google.rpc.ErrorInfo` (reason code, and the denial's fields as metadata) and, for a request that is not
 //! well-formed, `google.rpc.BadRequest`. Insides stay inside: a status says no more than the denial.
 
-use crate::Violations;
+use crate::{Layer, Violations};
 use crumb_token::{Denial, Reason, denial::Class};
 use std::collections::HashMap;
 use tonic::{Code, Status};
@@ -62,7 +62,14 @@ fn with_details(denial: &Denial, details: ErrorDetails) -> Status {
 }
 
 fn info(denial: &Denial) -> ErrorDetails {
-    let fields = [("asked", &denial.asked), ("rule", &denial.rule), ("author", &denial.author), ("next", &denial.next)];
+    let layer = Layer::of(denial.reason).as_str();
+    let fields = [
+        ("layer", layer),
+        ("asked", denial.asked.as_str()),
+        ("rule", denial.rule.as_str()),
+        ("author", denial.author.as_str()),
+        ("next", denial.next.as_str()),
+    ];
     let metadata: HashMap<String, String> = fields
         .into_iter()
         .filter(|(_, value)| !value.is_empty())

@@ -36,12 +36,12 @@ impl Services {
     }
 
     /// Proves who looks or votes: whoever comes through the door, or the person whose token they bring.
-    fn viewer(&self, extensions: &Extensions, token: &str) -> Result<Viewer, Status> {
+    pub(super) async fn viewer(&self, extensions: &Extensions, token: &str) -> Result<Viewer, Status> {
         let presenter = self.presenter(extensions)?;
         if token.is_empty() {
             return Ok(presenter.into());
         }
-        self.broker.recognise(token, presenter).map_err(|denial| status::to_status(&denial))
+        self.broker.recognise(token, presenter).await.map_err(|denial| status::to_status(&denial))
     }
 
     fn to_wire(&self, shown: &Shown) -> wire::Approval {
@@ -58,7 +58,7 @@ impl ApprovalService for Services {
         request: Request<ListApprovalsRequest>,
     ) -> Result<Response<ListApprovalsResponse>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let viewer = self.viewer(&extensions, &message.approver_token).await?;
         let shown = self.broker.approvals(&message, &viewer).await?;
         Ok(Response::new(ListApprovalsResponse { approvals: shown.iter().map(|s| self.to_wire(s)).collect() }))
     }
@@ -68,7 +68,7 @@ impl ApprovalService for Services {
         request: Request<WatchApprovalRequest>,
     ) -> Result<Response<Self::WatchApprovalStream>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let viewer = self.viewer(&extensions, &message.approver_token).await?;
         let mut v = Violations::default();
         let id: Option<ApprovalId> = v.parse("approval_id", &message.approval_id);
         let id = id.ok_or_else(|| status::invalid(&v))?;
@@ -88,21 +88,21 @@ impl ApprovalService for Services {
 
     async fn approve(&self, request: Request<ApproveRequest>) -> Result<Response<wire::Approval>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let viewer = self.viewer(&extensions, &message.approver_token).await?;
         let shown = self.broker.approve(message, &viewer).await?;
         Ok(Response::new(self.to_wire(&shown)))
     }
 
     async fn refuse(&self, request: Request<RefuseRequest>) -> Result<Response<wire::Approval>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let viewer = self.viewer(&extensions, &message.approver_token)?;
+        let viewer = self.viewer(&extensions, &message.approver_token).await?;
         let shown = self.broker.refuse_approval(message, &viewer).await?;
         Ok(Response::new(self.to_wire(&shown)))
     }
 
     async fn appeal(&self, request: Request<AppealRequest>) -> Result<Response<wire::Approval>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let viewer = self.viewer(&extensions, "")?;
+        let viewer = self.viewer(&extensions, "").await?;
         let shown = self.broker.appeal(message, &viewer).await?;
         Ok(Response::new(self.to_wire(&shown)))
     }

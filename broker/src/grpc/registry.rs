@@ -2,6 +2,8 @@
 
 mod manifests;
 
+pub(super) use manifests::to_change;
+
 use super::{Door, Services, operator};
 use crate::{
     broker::Outcome,
@@ -66,7 +68,7 @@ impl RegistryService for Services {
         let applied = applied.map_err(|_| status::to_status(&Denial::new(Reason::Unforeseen)))?;
         let response = match applied? {
             Outcome::Applied { changes, before, after } => ApplyResponse {
-                changes: changes.into_iter().map(manifests::to_change).collect(),
+                changes: changes.into_iter().map(to_change).collect(),
                 defects: Vec::new(),
                 registry_before: before,
                 registry_after: after,

@@ -841,6 +841,9 @@ pub struct Denial {
     /// What to do next.
     #[prost(string, tag = "5")]
     pub next: ::prost::alloc::string::String,
+    /// Which part of the way said no, such as "envelope" or "revocation": told by the reason, so that nobody needs to know all codes.
+    #[prost(string, tag = "6")]
+    pub layer: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RecordDecisionsRequest {
@@ -891,6 +894,9 @@ pub struct Decision {
     /// How long the tool took, microseconds.
     #[prost(uint64, tag = "15")]
     pub duration_us: u64,
+    /// The agents that the token was handed on to, offline, in order: the last one presented it.
+    #[prost(string, repeated, tag = "16")]
+    pub handed_to: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TailRequest {
@@ -914,7 +920,8 @@ pub struct AuditRecord {
     #[prost(uint64, tag = "3")]
     pub at_unix_ms: u64,
     /// "session.open", "session.close", "session.delegate", "session.note", "session.contract", "session.halt",
-    /// "session.resume", "exchange", "decision", "revoke", "lift", "registry.apply", "approval", "broker.start".
+    /// "session.resume", "exchange", "decision", "revoke", "lift", "registry.apply", "registry.review", "approval",
+    /// "broker.start".
     #[prost(string, tag = "4")]
     pub kind: ::prost::alloc::string::String,
     #[prost(bool, tag = "5")]
@@ -978,6 +985,9 @@ pub struct AuditRecord {
     pub registry_version: ::prost::alloc::string::String,
     #[prost(string, tag = "30")]
     pub policy_version: ::prost::alloc::string::String,
+    /// Which step of the session it was, as the agent said.
+    #[prost(string, tag = "31")]
+    pub task: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod audit_service_client {
@@ -1361,6 +1371,454 @@ pub mod audit_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "crumb.v1.AuditService";
     impl<T> tonic::server::NamedService for AuditServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainIdRequest {
+    /// Such as "tok_" and 32 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainAskRequest {
+    /// The registered name; may be left out when a session is named.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// The session that it would be asked in; without it, one that declares just this.
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    /// The tool server; may be left out when only one has the tool.
+    #[prost(string, tag = "3")]
+    pub audience: ::prost::alloc::string::String,
+    /// The right that is asked for.
+    #[prost(message, optional, tag = "4")]
+    pub grant: ::core::option::Option<Grant>,
+    /// Seconds; 0 for the default.
+    #[prost(uint32, tag = "5")]
+    pub ttl_s: u32,
+    /// What set off the session that is made up; without it, a schedule.
+    #[prost(message, optional, tag = "6")]
+    pub origin: ::core::option::Option<Origin>,
+}
+/// One object for every question of why.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Explanation {
+    /// What was asked about; empty for an ask that was never made.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// "request", "token", "approval", "session", "record" or "ask".
+    #[prost(string, tag = "2")]
+    pub about: ::prost::alloc::string::String,
+    /// "allowed", "denied", "waiting" for an approval, or "unknown" when nothing is known by this number.
+    #[prost(string, tag = "3")]
+    pub decision: ::prost::alloc::string::String,
+    /// What holds now: "in force", "expired", "revoked", "open", "closed", "over", "halted", "contracted", "pending",
+    /// "approved", "refused", "redeemed", "done", or empty.
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    /// Who asked for what: as the trail has it, or would have it. Its number is 0 when it is not on record.
+    #[prost(message, optional, tag = "5")]
+    pub record: ::core::option::Option<AuditRecord>,
+    /// Why not: of the decision, or, when that was a yes, of what holds now.
+    #[prost(message, optional, tag = "6")]
+    pub denial: ::core::option::Option<Denial>,
+    /// What was looked at, in order.
+    #[prost(message, repeated, tag = "7")]
+    pub steps: ::prost::alloc::vec::Vec<Step>,
+    /// What an ask that was never made takes for granted.
+    #[prost(string, repeated, tag = "8")]
+    pub assumed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What to do next.
+    #[prost(string, tag = "9")]
+    pub next: ::prost::alloc::string::String,
+}
+/// One thing that was looked at on the way to a decision, or that happened since.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Step {
+    /// As in Denial.layer.
+    #[prost(string, tag = "1")]
+    pub layer: ::prost::alloc::string::String,
+    /// "held", "refused", "not reached" or "noted".
+    #[prost(string, tag = "2")]
+    pub outcome: ::prost::alloc::string::String,
+    /// Which rule, and who wrote it.
+    #[prost(string, tag = "3")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub author: ::prost::alloc::string::String,
+    /// When, and the number of its audit record; 0 when it has none.
+    #[prost(uint64, tag = "5")]
+    pub at_unix_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub number: u64,
+}
+/// Generated client implementations.
+pub mod explain_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Why: what was decided on something, or would be. Only on the admin socket. Reads, and changes nothing.
+    #[derive(Debug, Clone)]
+    pub struct ExplainServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ExplainServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ExplainServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ExplainServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ExplainServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Explains what has a number: a request, token, approval, session or audit record.
+        pub async fn explain_id(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainIdRequest>,
+        ) -> std::result::Result<tonic::Response<super::Explanation>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.ExplainService/ExplainId",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.ExplainService", "ExplainId"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Explains an ask that was never made, by the code that would decide on it now. Nothing is issued and nothing counted.
+        pub async fn explain_ask(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainAskRequest>,
+        ) -> std::result::Result<tonic::Response<super::Explanation>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.ExplainService/ExplainAsk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.ExplainService", "ExplainAsk"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod explain_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ExplainServiceServer.
+    #[async_trait]
+    pub trait ExplainService: std::marker::Send + std::marker::Sync + 'static {
+        /// Explains what has a number: a request, token, approval, session or audit record.
+        async fn explain_id(
+            &self,
+            request: tonic::Request<super::ExplainIdRequest>,
+        ) -> std::result::Result<tonic::Response<super::Explanation>, tonic::Status>;
+        /// Explains an ask that was never made, by the code that would decide on it now. Nothing is issued and nothing counted.
+        async fn explain_ask(
+            &self,
+            request: tonic::Request<super::ExplainAskRequest>,
+        ) -> std::result::Result<tonic::Response<super::Explanation>, tonic::Status>;
+    }
+    /// Why: what was decided on something, or would be. Only on the admin socket. Reads, and changes nothing.
+    #[derive(Debug)]
+    pub struct ExplainServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ExplainServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ExplainServiceServer<T>
+    where
+        T: ExplainService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/crumb.v1.ExplainService/ExplainId" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainIdSvc<T: ExplainService>(pub Arc<T>);
+                    impl<
+                        T: ExplainService,
+                    > tonic::server::UnaryService<super::ExplainIdRequest>
+                    for ExplainIdSvc<T> {
+                        type Response = super::Explanation;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainIdRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ExplainService>::explain_id(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainIdSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/crumb.v1.ExplainService/ExplainAsk" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainAskSvc<T: ExplainService>(pub Arc<T>);
+                    impl<
+                        T: ExplainService,
+                    > tonic::server::UnaryService<super::ExplainAskRequest>
+                    for ExplainAskSvc<T> {
+                        type Response = super::Explanation;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainAskRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ExplainService>::explain_ask(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainAskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ExplainServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "crumb.v1.ExplainService";
+    impl<T> tonic::server::NamedService for ExplainServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -2003,7 +2461,7 @@ pub struct Manifest {
     /// Unix seconds.
     #[prost(uint64, tag = "6")]
     pub applied_at: u64,
-    /// "directory", or "uid:" and the user id of an operator.
+    /// "directory", "uid:" and the user id of an operator, or a reviewer and the operator who brought the decision.
     #[prost(string, tag = "7")]
     pub applied_by: ::prost::alloc::string::String,
     #[prost(string, tag = "8")]
@@ -2695,6 +3153,542 @@ pub mod registry_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "crumb.v1.RegistryService";
     impl<T> tonic::server::NamedService for RegistryServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewRequest {
+    /// Only this agent, when set.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// Only the agents that this person answers for, when set.
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    /// How far back, in seconds; 0 for 90 days, at most 400 days.
+    #[prost(uint64, tag = "3")]
+    pub window_s: u64,
+    /// Also work out the narrower manifest.
+    #[prost(bool, tag = "4")]
+    pub propose: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AgentReview {
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub environment: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub lifecycle: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub persona: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "7")]
+    pub bundles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Unix seconds from when on a review is overdue; 0 when the manifest names no day.
+    #[prost(uint64, tag = "8")]
+    pub review_by: u64,
+    /// The version of its manifest, when and by whom it was applied.
+    #[prost(uint64, tag = "9")]
+    pub manifest_version: u64,
+    #[prost(uint64, tag = "10")]
+    pub applied_at: u64,
+    #[prost(string, tag = "11")]
+    pub applied_by: ::prost::alloc::string::String,
+    /// The window, Unix milliseconds.
+    #[prost(uint64, tag = "12")]
+    pub since_unix_ms: u64,
+    #[prost(uint64, tag = "13")]
+    pub until_unix_ms: u64,
+    /// What was counted in it: sessions with those inside them, allowed calls, issued tokens.
+    #[prost(uint64, tag = "14")]
+    pub sessions: u64,
+    #[prost(uint64, tag = "15")]
+    pub calls: u64,
+    #[prost(uint64, tag = "16")]
+    pub tokens: u64,
+    #[prost(message, repeated, tag = "17")]
+    pub grants: ::prost::alloc::vec::Vec<GrantUse>,
+    /// What the window does not show, in sentences.
+    #[prost(string, repeated, tag = "18")]
+    pub unseen: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When it was asked for.
+    #[prost(message, optional, tag = "19")]
+    pub proposal: ::core::option::Option<ReviewProposal>,
+}
+/// One right, and what became of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GrantUse {
+    #[prost(string, tag = "1")]
+    pub audience: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub grant: ::core::option::Option<Grant>,
+    /// Where it comes from: "scopes", "bundle NAME" or "persona NAME, bundle NAME".
+    #[prost(string, repeated, tag = "3")]
+    pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// "low", "medium" or "high".
+    #[prost(string, tag = "4")]
+    pub risk: ::prost::alloc::string::String,
+    /// Calls that were allowed with it at the tool server; those of delegated sessions are among them.
+    #[prost(uint64, tag = "5")]
+    pub calls: u64,
+    #[prost(uint64, tag = "6")]
+    pub delegated_calls: u64,
+    /// Tokens that were issued with a part of it.
+    #[prost(uint64, tag = "7")]
+    pub tokens: u64,
+    #[prost(uint64, tag = "8")]
+    pub sessions: u64,
+    /// The last of either, Unix milliseconds; 0 for never.
+    #[prost(uint64, tag = "9")]
+    pub last_unix_ms: u64,
+    /// Resources that were called, at most 16; and whether there were more.
+    #[prost(string, repeated, tag = "10")]
+    pub resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "11")]
+    pub more_resources: bool,
+    /// What tokens were asked for with it, at most 16.
+    #[prost(string, repeated, tag = "12")]
+    pub asked_as: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What of it was used: nothing when it never was, the right itself when it was used in full.
+    #[prost(message, repeated, tag = "13")]
+    pub used: ::prost::alloc::vec::Vec<Grant>,
+}
+/// The narrower manifest.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewProposal {
+    /// "keep" when there is nothing to narrow, "narrow", or "set-aside" when nothing was used.
+    #[prost(string, tag = "1")]
+    pub action: ::prost::alloc::string::String,
+    /// The manifest to apply, with its version in metadata.resourceVersion; empty for "keep".
+    #[prost(string, tag = "2")]
+    pub manifest: ::prost::alloc::string::String,
+    /// Against the one in force.
+    #[prost(string, tag = "3")]
+    pub diff: ::prost::alloc::string::String,
+    /// Why, and what to look at, in sentences.
+    #[prost(string, repeated, tag = "4")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DecideReviewRequest {
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// "keep", "narrow" or "remove".
+    #[prost(string, tag = "2")]
+    pub verdict: ::prost::alloc::string::String,
+    /// Why, in one sentence of at most 500 bytes; it goes into the trail.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The last day until which it counts as reviewed, such as "2027-01-31"; empty for 90 days from now.
+    #[prost(string, tag = "4")]
+    pub next_review: ::prost::alloc::string::String,
+    /// For "narrow": the manifest to put in force, which must give nothing more; empty for the proposal of the window.
+    #[prost(string, tag = "5")]
+    pub manifest: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub window_s: u64,
+    /// An OIDC token of the person who reviews, from an issuer that the broker lists for approvers. A secret.
+    #[prost(string, tag = "7")]
+    pub approver_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecideReviewResponse {
+    /// Who reviewed.
+    #[prost(string, tag = "1")]
+    pub reviewer: ::prost::alloc::string::String,
+    /// What became of the manifest.
+    #[prost(message, optional, tag = "2")]
+    pub change: ::core::option::Option<Change>,
+    /// Unix seconds from when on the next review is overdue; 0 for an agent that was removed.
+    #[prost(uint64, tag = "3")]
+    pub review_by: u64,
+}
+/// Generated client implementations.
+pub mod review_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Access reviews: what agents were given beside what they used, and what a named reviewer decided. Only on the admin socket.
+    #[derive(Debug, Clone)]
+    pub struct ReviewServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ReviewServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ReviewServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReviewServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReviewServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Holds each agent's rights against the trail, one agent after the other, by name.
+        pub async fn review(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::AgentReview>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.ReviewService/Review",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.ReviewService", "Review"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Takes a reviewer's decision: a change of the agent's manifest that moves the day of its next review.
+        pub async fn decide(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DecideReviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DecideReviewResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.ReviewService/Decide",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.ReviewService", "Decide"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod review_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReviewServiceServer.
+    #[async_trait]
+    pub trait ReviewService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Review method.
+        type ReviewStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::AgentReview, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Holds each agent's rights against the trail, one agent after the other, by name.
+        async fn review(
+            &self,
+            request: tonic::Request<super::ReviewRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ReviewStream>, tonic::Status>;
+        /// Takes a reviewer's decision: a change of the agent's manifest that moves the day of its next review.
+        async fn decide(
+            &self,
+            request: tonic::Request<super::DecideReviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DecideReviewResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Access reviews: what agents were given beside what they used, and what a named reviewer decided. Only on the admin socket.
+    #[derive(Debug)]
+    pub struct ReviewServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReviewServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ReviewServiceServer<T>
+    where
+        T: ReviewService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/crumb.v1.ReviewService/Review" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReviewSvc<T: ReviewService>(pub Arc<T>);
+                    impl<
+                        T: ReviewService,
+                    > tonic::server::ServerStreamingService<super::ReviewRequest>
+                    for ReviewSvc<T> {
+                        type Response = super::AgentReview;
+                        type ResponseStream = T::ReviewStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReviewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReviewService>::review(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/crumb.v1.ReviewService/Decide" => {
+                    #[allow(non_camel_case_types)]
+                    struct DecideSvc<T: ReviewService>(pub Arc<T>);
+                    impl<
+                        T: ReviewService,
+                    > tonic::server::UnaryService<super::DecideReviewRequest>
+                    for DecideSvc<T> {
+                        type Response = super::DecideReviewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DecideReviewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReviewService>::decide(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DecideSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReviewServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "crumb.v1.ReviewService";
+    impl<T> tonic::server::NamedService for ReviewServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -4072,6 +5066,364 @@ pub mod session_service_server {
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExchangeRequest {
+    /// "req_" and 32 hexadecimal digits, made by the caller.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    /// What this step of the session is, in one sentence; optional.
+    #[prost(string, tag = "3")]
+    pub task: ::prost::alloc::string::String,
+    /// The one tool server it is for, and the rights wanted there.
+    #[prost(message, optional, tag = "4")]
+    pub scope: ::core::option::Option<Scope>,
+    /// Seconds; 0 means 900, at most 3600. The token never outlives session or SVID.
+    #[prost(uint32, tag = "5")]
+    pub ttl_s: u32,
+    /// Who will present the token: empty for the caller, or the SPIFFE ID of the agent that the caller speaks for.
+    #[prost(string, tag = "6")]
+    pub holder: ::prost::alloc::string::String,
+    /// The local process, when a sidecar speaks for the agent.
+    #[prost(message, optional, tag = "7")]
+    pub process: ::core::option::Option<Process>,
+    /// To whom the holder may hand the token on, offline: agents that its manifest names in mayHandTo; at most 8.
+    #[prost(message, repeated, tag = "8")]
+    pub may_act: ::prost::alloc::vec::Vec<MayAct>,
+    /// The key that the holder will sign that with: an Ed25519 public key, 32 bytes. Empty exactly when may_act is.
+    #[prost(bytes = "vec", tag = "9")]
+    pub delegation_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MayAct {
+    /// The registered name of the agent that may act.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// The SPIFFE ID of its own workload.
+    #[prost(string, tag = "2")]
+    pub peer: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ExchangeResponse {
+    /// The task token, base64url without padding. A secret.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub token_id: ::prost::alloc::string::String,
+    /// What it allows: manifest AND envelope AND request.
+    #[prost(message, repeated, tag = "3")]
+    pub grants: ::prost::alloc::vec::Vec<Grant>,
+    /// Unix seconds.
+    #[prost(uint64, tag = "4")]
+    pub expires_at: u64,
+    #[prost(string, tag = "5")]
+    pub holder: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod token_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The token exchange (the words are those of RFC 8693; the subject is the session's, the actor is the mTLS peer).
+    #[derive(Debug, Clone)]
+    pub struct TokenServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl TokenServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> TokenServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> TokenServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            TokenServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Exchanges the caller's X.509-SVID for a task token. Idempotent by request_id.
+        pub async fn exchange(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExchangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExchangeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.TokenService/Exchange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.TokenService", "Exchange"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod token_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with TokenServiceServer.
+    #[async_trait]
+    pub trait TokenService: std::marker::Send + std::marker::Sync + 'static {
+        /// Exchanges the caller's X.509-SVID for a task token. Idempotent by request_id.
+        async fn exchange(
+            &self,
+            request: tonic::Request<super::ExchangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExchangeResponse>,
+            tonic::Status,
+        >;
+    }
+    /// The token exchange (the words are those of RFC 8693; the subject is the session's, the actor is the mTLS peer).
+    #[derive(Debug)]
+    pub struct TokenServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> TokenServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for TokenServiceServer<T>
+    where
+        T: TokenService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/crumb.v1.TokenService/Exchange" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExchangeSvc<T: TokenService>(pub Arc<T>);
+                    impl<
+                        T: TokenService,
+                    > tonic::server::UnaryService<super::ExchangeRequest>
+                    for ExchangeSvc<T> {
+                        type Response = super::ExchangeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExchangeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TokenService>::exchange(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExchangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for TokenServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "crumb.v1.TokenService";
+    impl<T> tonic::server::NamedService for TokenServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OpenRequest {
     #[prost(string, tag = "1")]
@@ -4149,6 +5501,45 @@ pub struct BeginTaskRequest {
     /// How long to wait for an approval when one is needed, in seconds, at most 300; 0 not to wait.
     #[prost(uint32, tag = "6")]
     pub wait_s: u32,
+    /// To whom the token may be handed on, offline; at most 8.
+    #[prost(message, repeated, tag = "7")]
+    pub may_act: ::prost::alloc::vec::Vec<MayAct>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandOverRequest {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The SPIFFE ID of the next holder: one that the task was begun for.
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    /// What it may do there at most; each is optional, and narrows.
+    #[prost(string, repeated, tag = "3")]
+    pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub operation: ::prost::alloc::string::String,
+    /// A resource, or a prefix that ends in "/*" or ":*".
+    #[prost(string, tag = "5")]
+    pub resource: ::prost::alloc::string::String,
+    /// Seconds; 0 for as long as the token lives.
+    #[prost(uint32, tag = "6")]
+    pub ttl_s: u32,
+    /// The next holder's own key, 32 bytes, when it may hand the token on once more: its sidecar's status says it.
+    #[prost(bytes = "vec", tag = "7")]
+    pub onward_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandOverResponse {
+    /// Base64url without padding. Good for the next holder alone; still, no business of anybody else's.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(uint64, tag = "2")]
+    pub expires_at: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptRequest {
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BeginTaskResponse {
@@ -4228,6 +5619,11 @@ pub struct StatusResponse {
     pub sessions: u32,
     #[prost(uint32, tag = "6")]
     pub task_tokens: u32,
+    /// The key with which this sidecar hands tokens on: Ed25519, 32 bytes.
+    #[prost(bytes = "vec", tag = "7")]
+    pub delegation_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "8")]
+    pub handed_tokens: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -4492,6 +5888,56 @@ pub mod sidecar_service_client {
                 .insert(GrpcMethod::new("crumb.v1.SidecarService", "BeginTask"));
             self.inner.unary(req, path, codec).await
         }
+        /// Hands a task's token on to another agent, offline. What comes back is good in that agent's hands alone.
+        pub async fn hand_over(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HandOverRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HandOverResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.SidecarService/HandOver",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.SidecarService", "HandOver"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a token that another agent handed to this workload, for the caller, and names it by a handle.
+        pub async fn accept(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginTaskResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/crumb.v1.SidecarService/Accept",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("crumb.v1.SidecarService", "Accept"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Breaks a call token off the task token, for an agent that presents it with its own SVID.
         pub async fn call_token(
             &mut self,
@@ -4609,6 +6055,22 @@ pub mod sidecar_service_server {
         async fn begin_task(
             &self,
             request: tonic::Request<super::BeginTaskRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginTaskResponse>,
+            tonic::Status,
+        >;
+        /// Hands a task's token on to another agent, offline. What comes back is good in that agent's hands alone.
+        async fn hand_over(
+            &self,
+            request: tonic::Request<super::HandOverRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HandOverResponse>,
+            tonic::Status,
+        >;
+        /// Takes a token that another agent handed to this workload, for the caller, and names it by a handle.
+        async fn accept(
+            &self,
+            request: tonic::Request<super::AcceptRequest>,
         ) -> std::result::Result<
             tonic::Response<super::BeginTaskResponse>,
             tonic::Status,
@@ -4976,6 +6438,96 @@ pub mod sidecar_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/crumb.v1.SidecarService/HandOver" => {
+                    #[allow(non_camel_case_types)]
+                    struct HandOverSvc<T: SidecarService>(pub Arc<T>);
+                    impl<
+                        T: SidecarService,
+                    > tonic::server::UnaryService<super::HandOverRequest>
+                    for HandOverSvc<T> {
+                        type Response = super::HandOverResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HandOverRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SidecarService>::hand_over(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HandOverSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/crumb.v1.SidecarService/Accept" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptSvc<T: SidecarService>(pub Arc<T>);
+                    impl<
+                        T: SidecarService,
+                    > tonic::server::UnaryService<super::AcceptRequest>
+                    for AcceptSvc<T> {
+                        type Response = super::BeginTaskResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SidecarService>::accept(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/crumb.v1.SidecarService/CallToken" => {
                     #[allow(non_camel_case_types)]
                     struct CallTokenSvc<T: SidecarService>(pub Arc<T>);
@@ -5147,349 +6699,6 @@ pub mod sidecar_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "crumb.v1.SidecarService";
     impl<T> tonic::server::NamedService for SidecarServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ExchangeRequest {
-    /// "req_" and 32 hexadecimal digits, made by the caller.
-    #[prost(string, tag = "1")]
-    pub request_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub session_id: ::prost::alloc::string::String,
-    /// What this step of the session is, in one sentence; optional.
-    #[prost(string, tag = "3")]
-    pub task: ::prost::alloc::string::String,
-    /// The one tool server it is for, and the rights wanted there.
-    #[prost(message, optional, tag = "4")]
-    pub scope: ::core::option::Option<Scope>,
-    /// Seconds; 0 means 900, at most 3600. The token never outlives session or SVID.
-    #[prost(uint32, tag = "5")]
-    pub ttl_s: u32,
-    /// Who will present the token: empty for the caller, or the SPIFFE ID of the agent that the caller speaks for.
-    #[prost(string, tag = "6")]
-    pub holder: ::prost::alloc::string::String,
-    /// The local process, when a sidecar speaks for the agent.
-    #[prost(message, optional, tag = "7")]
-    pub process: ::core::option::Option<Process>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct ExchangeResponse {
-    /// The task token, base64url without padding. A secret.
-    #[prost(string, tag = "1")]
-    pub token: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub token_id: ::prost::alloc::string::String,
-    /// What it allows: manifest AND envelope AND request.
-    #[prost(message, repeated, tag = "3")]
-    pub grants: ::prost::alloc::vec::Vec<Grant>,
-    /// Unix seconds.
-    #[prost(uint64, tag = "4")]
-    pub expires_at: u64,
-    #[prost(string, tag = "5")]
-    pub holder: ::prost::alloc::string::String,
-}
-/// Generated client implementations.
-pub mod token_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// The token exchange (the words are those of RFC 8693; the subject is the session's, the actor is the mTLS peer).
-    #[derive(Debug, Clone)]
-    pub struct TokenServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl TokenServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> TokenServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> TokenServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            TokenServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Exchanges the caller's X.509-SVID for a task token. Idempotent by request_id.
-        pub async fn exchange(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ExchangeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ExchangeResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/crumb.v1.TokenService/Exchange",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("crumb.v1.TokenService", "Exchange"));
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod token_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with TokenServiceServer.
-    #[async_trait]
-    pub trait TokenService: std::marker::Send + std::marker::Sync + 'static {
-        /// Exchanges the caller's X.509-SVID for a task token. Idempotent by request_id.
-        async fn exchange(
-            &self,
-            request: tonic::Request<super::ExchangeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ExchangeResponse>,
-            tonic::Status,
-        >;
-    }
-    /// The token exchange (the words are those of RFC 8693; the subject is the session's, the actor is the mTLS peer).
-    #[derive(Debug)]
-    pub struct TokenServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> TokenServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for TokenServiceServer<T>
-    where
-        T: TokenService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/crumb.v1.TokenService/Exchange" => {
-                    #[allow(non_camel_case_types)]
-                    struct ExchangeSvc<T: TokenService>(pub Arc<T>);
-                    impl<
-                        T: TokenService,
-                    > tonic::server::UnaryService<super::ExchangeRequest>
-                    for ExchangeSvc<T> {
-                        type Response = super::ExchangeResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ExchangeRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as TokenService>::exchange(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ExchangeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for TokenServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "crumb.v1.TokenService";
-    impl<T> tonic::server::NamedService for TokenServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -4,7 +4,7 @@ use crate::registry::{Defect, Flag, Kept, Key, Kind, Registry, plan::Change};
 use crumb_proto::wire;
 use crumb_token::{AgentName, Owner, Timestamp};
 
-pub(super) fn to_change(change: Change) -> wire::Change {
+pub(in crate::grpc) fn to_change(change: Change) -> wire::Change {
     wire::Change {
         kind: change.key.kind.to_string(),
         name: change.key.name.to_string(),
