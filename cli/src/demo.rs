@@ -1,5 +1,6 @@
-//! `crumb demo`: an agent, driven through the whole story on real parts, in twelve steps.
+//! `crumb demo`: an agent, driven through the whole story on real parts, in twelve steps; and its parts that stand alone.
 
+mod governance;
 mod story;
 mod teller;
 
@@ -7,7 +8,7 @@ use crate::{
     exit::{Exit, Failure},
     output::{self, Format, dim, verdict},
     places::Places,
-    stack::{ARCHIVE, FILES, Stack, dev_id},
+    stack::{ARCHIVE, FILES, Setting, Stack, dev_id},
 };
 use anyhow::Context;
 use crumb_identity::{Endpoint, SystemClock, Workload};
@@ -15,14 +16,26 @@ use crumb_sdk::call::ToolClient;
 use crumb_token::{Clock, TokenText};
 use serde::Serialize;
 use std::{os::unix::fs::PermissionsExt, time::Duration};
+use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 /// How long a workload waits for its SVID.
 pub(crate) const IDENTITY_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  crumb demo\n  crumb demo -o json | jq -c '[.step, .decision, .reason]'")]
-pub(crate) struct DemoArgs {}
+#[command(
+    after_help = "Examples:\n  crumb demo\n  crumb demo -o json | jq -c '[.step, .decision, .reason]'\n  crumb demo governance"
+)]
+pub(crate) struct DemoArgs {
+    #[command(subcommand)]
+    command: Option<DemoCommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum DemoCommand {
+    /// Who may have what: envelope, delegation, approval, drift, retirement, environment, in six acts.
+    Governance(governance::GovernanceArgs),
+}
 
 /// One step of the story, as `-o json` writes it.
 #[derive(Debug, Serialize)]
@@ -44,13 +57,26 @@ pub(crate) enum Decision {
     Done,
 }
 
-pub(crate) async fn run(_: DemoArgs, format: Format) -> Result<(), Failure> {
+pub(crate) async fn run(args: DemoArgs, format: Format) -> Result<(), Failure> {
+    match args.command {
+        None => twelve_steps(format).await,
+        Some(DemoCommand::Governance(args)) => governance::run(args, format).await,
+    }
+}
+
+/// Starts a stack in a directory of its own, which only its owner can enter and which ends with the demo.
+async fn stack_in(setting: &Setting) -> Result<(Stack, TempDir), Failure> {
     let owner_only = std::fs::Permissions::from_mode(0o700);
     let dir = tempfile::Builder::new().prefix("crumb-demo-").permissions(owner_only).tempdir();
     let dir = dir.context("no temporary directory")?;
     let program = std::env::current_exe().context("this program's path")?;
+    let stack = Stack::start_in(Places::at(dir.path().to_owned()), program, setting).await?;
+    Ok((stack, dir))
+}
+
+async fn twelve_steps(format: Format) -> Result<(), Failure> {
     output::note(dim("starting a Workload API, a broker, a sidecar and two tool servers on loopback …"));
-    let stack = Stack::start(Places::at(dir.path().to_owned()), program).await?;
+    let (stack, _dir) = stack_in(&Setting::default()).await?;
     let told = story::tell(&stack, |step| show(step, format)).await;
     stack.stop().await;
     told?;

@@ -5,6 +5,9 @@
 //! process that is. Here the entry names the exact process, since all of them are the same program under the same user.
 
 pub mod manifests;
+mod setting;
+
+pub use setting::Setting;
 
 use crate::{places::Places, serve::Announcement};
 use anyhow::{Context, bail};
@@ -55,6 +58,15 @@ impl Stack {
     ///
     /// When one service does not become ready; the error says where its log is, and shows the end of it.
     pub async fn start(places: Places, program: PathBuf) -> anyhow::Result<Self> {
+        Self::start_in(places, program, &Setting::default()).await
+    }
+
+    /// Starts everything in another setting than the usual.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_in(places: Places, program: PathBuf, setting: &Setting) -> anyhow::Result<Self> {
         places.make()?;
         let settings = Settings::new(Arc::new(SystemClock::new()));
         let workload_api =
@@ -63,13 +75,13 @@ impl Stack {
             Self { places, program, workload_api, children: Vec::new(), broker: None, files: None, archive: None };
         // The tool servers' ports are written into the registry, so the kernel picks them before anything starts.
         let (files, archive) = (free_port()?, free_port()?);
-        manifests::write(&stack.places, files, archive)?;
+        manifests::write(&stack.places, files, archive, setting)?;
 
-        let broker = stack.start_service("broker", "broker", &manifests::broker_config(&stack.places)).await?;
+        let broker = stack.start_service("broker", "broker", &manifests::broker_config(&stack.places, setting)).await?;
         let broker = broker.addr.context("the broker announced no address")?;
         stack.broker = Some(broker);
-        let [tool_files, tool_archive] = [(FILES, files), (ARCHIVE, archive)]
-            .map(|(name, addr)| (name, manifests::tool_server_config(&stack.places, name, addr, broker)));
+        let [tool_files, tool_archive] = [(FILES, files, None), (ARCHIVE, archive, setting.archive_in.as_ref())]
+            .map(|(name, addr, place)| (name, manifests::tool_server_config(&stack.places, name, addr, broker, place)));
         let files = stack.start_service("tool-server", tool_files.0, &tool_files.1).await?;
         let archive = stack.start_service("tool-server", tool_archive.0, &tool_archive.1).await?;
         (stack.files, stack.archive) = (files.addr, archive.addr);

@@ -1,21 +1,22 @@
 //! What the development stack is told: a registry with one agent and two tool servers, and a configuration for each service.
 
-use super::{ARCHIVE, FILES, dev_id};
+use super::{ARCHIVE, FILES, Setting, dev_id};
 use crate::places::Places;
 use anyhow::Context;
+use crumb_token::Environment;
 use std::net::SocketAddr;
 
 /// The agent of the demo.
 pub const AGENT: &str = "research-bot";
 
 /// Writes the registry.
-pub(super) fn write(places: &Places, files: SocketAddr, archive: SocketAddr) -> anyhow::Result<()> {
-    let manifests = [
-        ("research-bot.yaml", agent()),
-        ("files.yaml", tool_server(FILES, files)),
-        ("archive.yaml", tool_server(ARCHIVE, archive)),
+pub(super) fn write(places: &Places, files: SocketAddr, archive: SocketAddr, setting: &Setting) -> anyhow::Result<()> {
+    let usual = [
+        ("research-bot.yaml".to_owned(), agent()),
+        ("files.yaml".to_owned(), tool_server(FILES, files)),
+        ("archive.yaml".to_owned(), tool_server(ARCHIVE, archive)),
     ];
-    for (name, text) in manifests {
+    for (name, text) in usual.iter().chain(&setting.manifests) {
         let path = places.registry().join(name);
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
@@ -75,13 +76,14 @@ fn workload_api(places: &Places) -> String {
 }
 
 /// The broker's configuration.
-pub(super) fn broker_config(places: &Places) -> String {
+pub(super) fn broker_config(places: &Places, setting: &Setting) -> String {
     format!(
-        "listen = \"127.0.0.1:0\"\nadmin_socket = {:?}\ndata_dir = {:?}\nregistry_dir = {:?}\nworkload_api = {:?}\n",
+        "listen = \"127.0.0.1:0\"\nadmin_socket = {:?}\ndata_dir = {:?}\nregistry_dir = {:?}\nworkload_api = {:?}\n{}",
         places.admin_socket(),
         places.broker_data(),
         places.registry(),
         workload_api(places),
+        setting.broker,
     )
 }
 
@@ -96,9 +98,16 @@ pub(super) fn sidecar_config(places: &Places, broker: SocketAddr) -> String {
 }
 
 /// A sample tool server's configuration.
-pub(super) fn tool_server_config(places: &Places, name: &str, listen: SocketAddr, broker: SocketAddr) -> String {
+pub(super) fn tool_server_config(
+    places: &Places,
+    name: &str,
+    listen: SocketAddr,
+    broker: SocketAddr,
+    environment: Option<&Environment>,
+) -> String {
+    let environment = environment.map(|e| format!("environment = \"{e}\"\n")).unwrap_or_default();
     format!(
-        "listen = \"{listen}\"\naudience = \"{}\"\nworkload_api = {:?}\n\n[broker]\naddress = \"{broker}\"\nspiffe_id = \"{}\"\n",
+        "listen = \"{listen}\"\naudience = \"{}\"\n{environment}workload_api = {:?}\n\n[broker]\naddress = \"{broker}\"\nspiffe_id = \"{}\"\n",
         dev_id(&format!("tool/{name}")),
         workload_api(places),
         dev_id("broker"),
