@@ -12,9 +12,12 @@
 
 mod answer;
 mod approval_row;
+mod outbox;
+mod recent;
 mod sqlite;
 
 pub use answer::{Answer, ClaimsRow, DenialRow};
+pub use outbox::{Letter, Outbox, Recipient, Settled, Telling, Waiting};
 pub use sqlite::{OpenError, SqliteStore};
 
 use crate::{
@@ -26,8 +29,8 @@ use crate::{
     stops::{Scope, Stop, Stops},
 };
 use crumb_token::{
-    AgentName, ApprovalId, Clock, Denial, KeyId, Owner, Reason, RequestId, SessionId, SpiffeId, Timestamp,
-    revocation::Target,
+    AgentName, ApprovalId, Clock, Denial, KeyId, Owner, Reason, RecordId, RequestId, SessionId, SpiffeId, Timestamp,
+    TokenId, revocation::Target,
 };
 use futures::future::BoxFuture;
 use std::{fmt, sync::Arc, time::Duration};
@@ -119,11 +122,13 @@ pub struct Issuance {
     /// The request that it answers.
     pub request: Request,
     /// What it says.
-    pub claims: ClaimsRow,
+    pub claims: Arc<ClaimsRow>,
     /// Its number, for whoever approved it.
     pub token: String,
     /// In which session.
     pub session: SessionId,
+    /// Which manifests were in force when it was decided.
+    pub revision: u64,
     /// How many times what is held against the session had changed when it was decided.
     pub changes: u64,
     /// How many tokens the outermost session may have, this one among them.
@@ -275,6 +280,43 @@ pub struct Beginning {
     pub keys: Vec<PublicKey>,
 }
 
+/// What records are looked for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clue {
+    /// The number of the record itself.
+    Record(RecordId),
+    /// The number that a caller gave.
+    Request(RequestId),
+    /// The token that was issued with it.
+    Issuance(TokenId),
+    /// The token that a call was made with.
+    Calls(TokenId),
+    /// The session whose beginning, end and reviews they are.
+    Session(SessionId),
+    /// Nothing but that operators revoked something.
+    Revocations,
+}
+
+/// A session, and where it stands among those of its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionStart {
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// Which.
+    pub id: SessionId,
+}
+
+/// An allowed call, or an issued token.
+#[derive(Debug, Clone)]
+pub struct Used {
+    /// The number of its record.
+    pub number: u64,
+    /// In which session.
+    pub session: SessionId,
+    /// What the trail says.
+    pub record: Record,
+}
+
 /// The answer of a store, to be waited for.
 pub type Pending<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
@@ -288,12 +330,16 @@ pub type OnApplied = Box<dyn FnOnce() + Send>;
 pub type Keep = Box<dyn Fn(&Approval) -> bool + Send>;
 
 /// Where the broker remembers.
-pub trait Store: fmt::Debug + Send + Sync {
+pub trait Store: Outbox + fmt::Debug + Send + Sync {
     /// Begins a new start: takes an epoch, forgets requests that are too old to be repeated, records the start.
     fn begin(&self, record: Record, now: Timestamp) -> Pending<'_, Beginning>;
 
     /// Looks for an earlier answer to a request, and for a session.
     fn look_up(&self, request: RequestKey, session: Option<SessionId>) -> Pending<'_, Known>;
+
+    /// Returns a session as it was when it was looked up last, when that is remembered. It may have changed since, so only a yes
+    /// may be built on it: [`issue`](Self::issue) holds that to what is true, and a no has to be looked up.
+    fn recall(&self, session: SessionId) -> Option<Arc<Session>>;
 
     /// Returns those of `ids` that exist.
     fn sessions(&self, ids: Vec<SessionId>) -> Pending<'_, Vec<Session>>;
@@ -381,6 +427,30 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Returns at most `limit` records after number `after`, of one session when given.
     fn records(&self, after: u64, session: Option<String>, limit: u32) -> Pending<'_, Vec<(u64, Record)>>;
+
+    /// Returns at most `limit` records that a clue leads to, the newest first.
+    fn evidence(&self, clue: Clue, limit: u32) -> Pending<'_, Vec<(u64, Record)>>;
+
+    /// Returns those revocations of `targets` that reach what was issued then.
+    fn reaching(&self, targets: Vec<Target>, issued_at: Timestamp) -> Pending<'_, Vec<Revocation>>;
+
+    /// Returns when the first record was made, in Unix milliseconds.
+    fn trail_start(&self) -> Pending<'_, Option<u64>>;
+
+    /// Returns at most `limit` of an agent's sessions that were opened since, the newest first, from `before` on.
+    fn own_sessions(
+        &self,
+        agent: AgentName,
+        since: Timestamp,
+        before: Option<SessionStart>,
+        limit: u32,
+    ) -> Pending<'_, Vec<SessionStart>>;
+
+    /// Returns a session and at most `limit` of those inside it, at any depth.
+    fn family(&self, session: SessionId, limit: u32) -> Pending<'_, Vec<SessionId>>;
+
+    /// Returns at most `limit` allowed calls and issued tokens of a session since `since_ms`, after a record, in order.
+    fn used(&self, session: SessionId, after: u64, since_ms: u64, limit: u32) -> Pending<'_, Vec<Used>>;
 
     /// Returns all that is kept of manifests.
     fn shelf(&self) -> Pending<'_, Shelf>;

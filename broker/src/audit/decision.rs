@@ -6,7 +6,7 @@
 use super::{Kind, Record, cut};
 use crate::session::Session;
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{Audience, RecordId, SessionId};
+use crumb_token::{Audience, RecordId, SessionId, handover::MayAct};
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
@@ -41,6 +41,10 @@ impl Decision {
             v.add(format!("{field}.args_digest"), "has 32 bytes, or none");
             return None;
         }
+        if told.handed_to.len() > MayAct::DELEGATES_MAX {
+            v.add(format!("{field}.handed_to"), format!("has at most {} agents", MayAct::DELEGATES_MAX));
+            return None;
+        }
         Some(Self { id: id?, audience: audience?, session: session?, digest, told })
     }
 
@@ -62,6 +66,9 @@ impl Decision {
         // What the tool server says about the agent counts only as far as the session agrees.
         if let Some(session) = session.filter(|s| record.agent.is_empty() || s.agent.as_str() == record.agent) {
             record.describe(session);
+        }
+        if !told.handed_to.is_empty() {
+            record.detail = cut(&format!("handed on offline to {}", told.handed_to.join(", then ")));
         }
         match (told.allowed, told.denial) {
             (true, _) => record.allow(),

@@ -1,8 +1,8 @@
 //! One record of the trail, and how it reads on the wire.
 
 use crate::{process::LocalProcess, session::Session};
-use crumb_proto::wire;
-use crumb_token::{Claims, Denial, Grants, RecordId};
+use crumb_proto::{convert, wire};
+use crumb_token::{Claims, Denial, Grants, Reason, RecordId};
 use serde::{Deserialize, Serialize};
 
 /// What happened.
@@ -48,6 +48,9 @@ pub enum Kind {
     /// Manifests were applied, or were not.
     #[serde(rename = "registry.apply")]
     RegistryApply,
+    /// Somebody reviewed what an agent may do.
+    #[serde(rename = "registry.review")]
+    RegistryReview,
     /// The broker started.
     #[serde(rename = "broker.start")]
     BrokerStart,
@@ -70,6 +73,7 @@ impl Kind {
             Self::Exchange => "exchange",
             Self::Decision => "decision",
             Self::RegistryApply => "registry.apply",
+            Self::RegistryReview => "registry.review",
             Self::BrokerStart => "broker.start",
         }
     }
@@ -135,6 +139,8 @@ pub struct Record {
     #[serde(default)]
     pub policy_version: String,
     #[serde(default)]
+    pub task: String,
+    #[serde(default)]
     pub subject: String,
     #[serde(default)]
     actors: Vec<String>,
@@ -176,6 +182,7 @@ impl Record {
             expires_at: 0,
             registry_version: registry_version.to_owned(),
             policy_version: String::new(),
+            task: String::new(),
             subject: String::new(),
             actors: Vec::new(),
             ancestors: Vec::new(),
@@ -249,7 +256,26 @@ impl Record {
         self.holder = claims.holder.to_string();
         self.audience = claims.audience.to_string();
         self.expires_at = claims.expires_at.as_unix_s();
+        if let Some(may_act) = &claims.may_act {
+            let names: Vec<_> = may_act.delegates.iter().map(|to| format!("{} ({})", to.agent, to.holder)).collect();
+            self.detail = cut(&format!("may be handed on offline to {}", names.join(", ")));
+        }
         self.grant(&claims.grants);
+    }
+
+    /// Returns why it was refused.
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial.clone().map(Refused::into_denial)
+    }
+
+    /// Walks what was asked: tool, operation and resource, as they were written.
+    pub fn asked(&self) -> impl Iterator<Item = [&str; 3]> {
+        self.asked.iter().map(Right::words)
+    }
+
+    /// Walks what was given, likewise.
+    pub fn granted(&self) -> impl Iterator<Item = [&str; 3]> {
+        self.granted.iter().map(Right::words)
     }
 
     /// Returns the reason code of a refusal.
@@ -284,6 +310,7 @@ impl Record {
             outcome_status: self.outcome_status,
             duration_us: self.duration_us,
             expires_at: self.expires_at,
+            task: self.task,
             subject: self.subject,
             actors: self.actors,
             ancestors: self.ancestors,
@@ -295,6 +322,10 @@ impl Record {
 }
 
 impl Right {
+    fn words(&self) -> [&str; 3] {
+        [&self.tool, &self.operation, &self.resource]
+    }
+
     fn into_wire(self) -> wire::Grant {
         wire::Grant { tool: self.tool, operation: self.operation, resource: self.resource }
     }
@@ -314,12 +345,23 @@ impl Process {
 
 impl Refused {
     fn into_wire(self) -> wire::Denial {
-        wire::Denial { reason: self.reason, asked: self.asked, rule: self.rule, author: self.author, next: self.next }
+        // A code of a newer version leaves as it came.
+        wire::Denial { reason: self.reason.clone(), ..convert::to_denial(&self.into_denial()) }
+    }
+
+    /// Reads it back. A code that this version does not know reads as unforeseen, and keeps its words.
+    fn into_denial(self) -> Denial {
+        let reason = self.reason.parse().unwrap_or(Reason::Unforeseen);
+        Denial { reason, asked: self.asked, rule: self.rule, author: self.author, next: self.next }
     }
 }
 
 /// Cuts a text at [`Record::TEXT_LEN_MAX`] bytes, at a character, and takes out what could act on a terminal.
 pub fn cut(text: &str) -> String {
+    // Nearly all are like this, and then there is nothing to look at twice.
+    if text.len() <= Record::TEXT_LEN_MAX && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut end = text.len().min(Record::TEXT_LEN_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

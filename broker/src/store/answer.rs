@@ -5,17 +5,18 @@
 use crumb_token::{
     AgentName, Claims, Denial, Grant, Grants, Origin, Reason, Timestamp,
     claims::{Ancestor, IdentityProvider, Subject},
+    handover::{Delegate, DelegationKey, MayAct},
     origin::{Assurance, Principal},
 };
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 /// What a request was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Answer {
     /// A token that says this.
-    Issued(Box<ClaimsRow>),
+    Issued(Arc<ClaimsRow>),
     /// A session.
     Opened {
         /// Its number.
@@ -75,6 +76,8 @@ pub struct ClaimsRow {
     grants: Vec<(String, String, String)>,
     issued_at: u64,
     expires_at: u64,
+    #[serde(default)]
+    may_act: Option<MayActRow>,
     depth_limit: u8,
     identity_provider: String,
 }
@@ -97,6 +100,7 @@ impl From<&Claims> for ClaimsRow {
             grants: rows(&c.grants),
             issued_at: c.issued_at.as_unix_s(),
             expires_at: c.expires_at.as_unix_s(),
+            may_act: c.may_act.as_ref().map(MayActRow::from),
             depth_limit: c.depth_limit,
             identity_provider: c.identity_provider.to_string(),
         }
@@ -128,6 +132,10 @@ impl ClaimsRow {
             grants: grants(&self.grants)?,
             issued_at: Timestamp::from_unix_s(self.issued_at),
             expires_at: Timestamp::from_unix_s(self.expires_at),
+            may_act: match &self.may_act {
+                Some(row) => Some(row.read()?),
+                None => None,
+            },
             depth_limit: self.depth_limit,
             identity_provider: IdentityProvider::from_str(&self.identity_provider).ok()?,
         })
@@ -162,6 +170,27 @@ impl AncestorRow {
             version: version.parse().ok()?,
             intent_digest,
         })
+    }
+}
+
+/// To whom a token may be handed on, as texts: the key in hexadecimal, and holder, agent and version of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MayActRow(String, Vec<(String, String, String)>);
+
+impl From<&MayAct> for MayActRow {
+    fn from(may_act: &MayAct) -> Self {
+        let row = |d: &Delegate| (d.holder.to_string(), d.agent.to_string(), d.version.to_string());
+        Self(hex::encode(may_act.key.as_bytes()), may_act.delegates.iter().map(row).collect())
+    }
+}
+
+impl MayActRow {
+    fn read(&self) -> Option<MayAct> {
+        let delegate = |(holder, agent, version): &(String, String, String)| {
+            Some(Delegate { holder: holder.parse().ok()?, agent: agent.parse().ok()?, version: version.parse().ok()? })
+        };
+        let key = DelegationKey::try_from(&hex::decode(&self.0).ok()?[..]).ok()?;
+        Some(MayAct { key, delegates: self.1.iter().map(delegate).collect::<Option<_>>()? })
     }
 }
 
@@ -211,10 +240,18 @@ mod tests {
             grants: grants(&[("read".into(), "read".into(), "a/*".into())]).expect("grants"),
             issued_at: Timestamp::from_unix_s(10),
             expires_at: Timestamp::from_unix_s(20),
+            may_act: Some(MayAct {
+                key: DelegationKey::try_from(&[0x66; 32][..]).expect("a key"),
+                delegates: vec![Delegate {
+                    holder: "spiffe://td/next".parse().expect("id"),
+                    agent: "next".parse().expect("name"),
+                    version: "3".parse().expect("version"),
+                }],
+            }),
             depth_limit: 8,
             identity_provider: "spire".parse().expect("provider"),
         };
-        let text = serde_json::to_string(&Answer::Issued(Box::new(ClaimsRow::from(&claims)))).expect("json");
+        let text = serde_json::to_string(&Answer::Issued(Arc::new(ClaimsRow::from(&claims)))).expect("json");
         let Ok(Answer::Issued(row)) = serde_json::from_str(&text) else { panic!("not the answer that was written") };
         assert_eq!(row.to_claims(), Some(claims));
     }

@@ -8,6 +8,7 @@ mod issuances;
 mod keys;
 mod leases;
 mod manifests;
+mod outbox;
 mod readers;
 mod requests;
 mod reviews;
@@ -18,11 +19,12 @@ mod stops;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod usage;
 mod writer;
 
 use super::{
-    Answer, Asking, Beginning, Closed, Ended, Ending, Issuance, Keep, Known, Listing, OnApplied, OnRevoked, Pending,
-    Reported, Request, RequestKey, Revocation, Store, Watch, Written,
+    Answer, Asking, Beginning, Closed, Clue, Ended, Ending, Issuance, Keep, Known, Listing, OnApplied, OnRevoked,
+    Pending, Reported, Request, RequestKey, Revocation, SessionStart, Store, Used, Watch, Written, recent::Recent,
 };
 use crate::{
     approval::{Approval, Vote, Wanted},
@@ -40,6 +42,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    sync::Arc,
 };
 use tokio::sync::watch;
 use writer::{JobError, Writer};
@@ -70,6 +73,7 @@ pub enum OpenError {
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    recent: Recent,
     /// Held for as long as the store is open, and given back by the kernel when the process ends in whatever way.
     _lock: File,
 }
@@ -97,13 +101,14 @@ impl SqliteStore {
             Ok(connection)
         };
         let connections = (0..READERS).map(reader).collect::<Result<_, rusqlite::Error>>()?;
-        Ok(Self { writer: Writer::start(connection)?, readers: Readers::start(connections), _lock: lock })
+        let (writer, readers) = (Writer::start(connection)?, Readers::start(connections));
+        Ok(Self { writer, readers, recent: Recent::new(), _lock: lock })
     }
 
     fn write<T, W>(&self, work: W) -> Pending<'_, T>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<T, JobError> + Send + 'static,
+        W: Fn(&Connection) -> Result<T, JobError> + Send + 'static,
     {
         self.writer.submit(work, |_| {})
     }
@@ -130,11 +135,17 @@ impl Store for SqliteStore {
     }
 
     fn look_up(&self, request: RequestKey, session: Option<SessionId>) -> Pending<'_, Known> {
+        let recent = self.recent.clone();
         self.readers.submit(move |connection| {
             let seen = requests::find(connection, &request)?;
             let session = session.map(|id| sessions::find(connection, id)).transpose()?.flatten();
+            session.iter().for_each(|session| recent.keep(session));
             Ok(Known { seen, session })
         })
+    }
+
+    fn recall(&self, session: SessionId) -> Option<Arc<Session>> {
+        self.recent.get(session)
     }
 
     fn sessions(&self, ids: Vec<SessionId>) -> Pending<'_, Vec<Session>> {
@@ -145,7 +156,7 @@ impl Store for SqliteStore {
     }
 
     fn issue(&self, issuance: Issuance) -> Pending<'_, Written> {
-        self.write(move |tx| issuances::issue(tx, issuance))
+        self.write(move |tx| issuances::issue(tx, &issuance))
     }
 
     fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>> {
@@ -176,7 +187,7 @@ impl Store for SqliteStore {
         now: Timestamp,
         record: Record,
     ) -> Pending<'_, Result<Approval, Denial>> {
-        self.write(move |tx| approvals::vote(tx, id, vote, now, &record))
+        self.write(move |tx| approvals::vote(tx, id, vote.clone(), now, &record))
     }
 
     fn open(&self, request: Request, session: Session, open_max: u32, record: Record) -> Pending<'_, Written> {
@@ -193,8 +204,10 @@ impl Store for SqliteStore {
                 return Ok(Written::TooManySessions);
             }
             let answer = Answer::Opened { session: session.id.to_string(), expires_at: session.expires_at.as_unix_s() };
+            if let Some(seen) = requests::insert(tx, &request, &answer)? {
+                return Ok(Written::Seen(seen));
+            }
             sessions::insert(tx, &session)?;
-            requests::insert(tx, &request, &answer)?;
             trail::append(tx, &record)?;
             Ok(Written::Committed)
         })
@@ -248,6 +261,7 @@ impl Store for SqliteStore {
             let lifted = stops::lift(tx, &scope)?;
             if lifted {
                 trail::append(tx, &record)?;
+                outbox::put_lifted(tx, &scope, &record)?;
             }
             Ok(lifted)
         })
@@ -255,11 +269,10 @@ impl Store for SqliteStore {
 
     fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written> {
         self.write(move |tx| {
-            if let Some((request, denial)) = request {
-                if let Some(seen) = requests::find(tx, &request.key)? {
-                    return Ok(Written::Seen(seen));
-                }
-                requests::insert(tx, &request, &Answer::Refused((&denial).into()))?;
+            if let Some((request, denial)) = &request
+                && let Some(seen) = requests::insert(tx, request, &Answer::Refused(denial.into()))?
+            {
+                return Ok(Written::Seen(seen));
             }
             trail::append(tx, &record)?;
             Ok(Written::Committed)
@@ -271,15 +284,15 @@ impl Store for SqliteStore {
             // Seen through before the first is written, so that a conflict leaves nothing behind.
             tx.execute_batch("SAVEPOINT decisions")?;
             let mut events = Vec::new();
-            for Reported { record, digest, event } in reported {
+            for Reported { record, digest, event } in &reported {
                 let newest = trail::newest(tx)?;
-                if !trail::append_once(tx, &record, &digest)? {
+                if !trail::append_once(tx, record, digest)? {
                     tx.execute_batch("ROLLBACK TO decisions; RELEASE decisions")?;
                     return Ok((false, Vec::new()));
                 }
                 // What was on record already was counted then.
                 if trail::newest(tx)? > newest {
-                    events.extend(event);
+                    events.extend(event.clone());
                 }
             }
             tx.execute_batch("RELEASE decisions")?;
@@ -290,7 +303,7 @@ impl Store for SqliteStore {
     }
 
     fn observe(&self, event: Event, watch: Watch, committed: OnRevoked) -> Pending<'_, ()> {
-        let work = move |tx: &Connection| behaviours::observe(tx, &[event], &watch);
+        let work = move |tx: &Connection| behaviours::observe(tx, std::slice::from_ref(&event), &watch);
         let told = self.writer.submit(work, |revoked: &Vec<Revocation>| committed(revoked));
         Box::pin(async move { told.await.map(|_| ()) })
     }
@@ -311,6 +324,36 @@ impl Store for SqliteStore {
         self.readers.submit(move |connection| trail::after(connection, after, session.as_deref(), limit))
     }
 
+    fn evidence(&self, clue: Clue, limit: u32) -> Pending<'_, Vec<(u64, Record)>> {
+        self.readers.submit(move |connection| usage::evidence(connection, &clue, limit))
+    }
+
+    fn reaching(&self, targets: Vec<Target>, issued_at: Timestamp) -> Pending<'_, Vec<Revocation>> {
+        self.readers.submit(move |connection| usage::reaching(connection, &targets, issued_at))
+    }
+
+    fn trail_start(&self) -> Pending<'_, Option<u64>> {
+        self.readers.submit(usage::trail_start)
+    }
+
+    fn own_sessions(
+        &self,
+        agent: AgentName,
+        since: Timestamp,
+        before: Option<SessionStart>,
+        limit: u32,
+    ) -> Pending<'_, Vec<SessionStart>> {
+        self.readers.submit(move |connection| usage::own_sessions(connection, &agent, since, before, limit))
+    }
+
+    fn family(&self, session: SessionId, limit: u32) -> Pending<'_, Vec<SessionId>> {
+        self.readers.submit(move |connection| usage::family(connection, session, limit))
+    }
+
+    fn used(&self, session: SessionId, after: u64, since_ms: u64, limit: u32) -> Pending<'_, Vec<Used>> {
+        self.readers.submit(move |connection| usage::used(connection, session, after, since_ms, limit))
+    }
+
     fn shelf(&self) -> Pending<'_, Shelf> {
         self.readers.submit(manifests::shelf)
     }
@@ -318,8 +361,8 @@ impl Store for SqliteStore {
     fn apply_manifests(&self, edits: Edits, record: Option<Record>, committed: OnApplied) -> Pending<'_, bool> {
         let work = move |tx: &Connection| {
             let applied = manifests::apply(tx, &edits)?;
-            match record.filter(|_| applied) {
-                Some(record) => trail::append(tx, &record).map(|()| applied),
+            match record.as_ref().filter(|_| applied) {
+                Some(record) => trail::append(tx, record).map(|()| applied),
                 None => Ok(applied),
             }
         };

@@ -6,12 +6,13 @@
 
 use super::{
     super::{Asking, Keep, Listing, approval_row::ApprovalRow},
-    integer, natural, trail,
+    integer, natural, outbox, trail,
     writer::JobError,
 };
 use crate::{
     approval::{self, Approval, State, Vote, Wanted},
     audit::Record,
+    notify::{Kind as Event, Moment},
 };
 use crumb_token::{AgentName, ApprovalId, Denial, Reason, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
@@ -55,6 +56,10 @@ const LIST_STATE: &str = "SELECT body FROM approvals INDEXED BY approvals_by_sta
 /// What is not over yet. Those that are over stay in the same state, and would be walked through by their number.
 const LIST_LIVE: &str = "SELECT body FROM approvals INDEXED BY approvals_by_end
                          WHERE state = ?2 AND expires_at > ?3 ORDER BY id DESC LIMIT ?1";
+
+/// Those that end in a span of time, undecided or unused.
+const ENDING: &str = "FROM approvals INDEXED BY approvals_by_end
+                      WHERE state IN ('pending', 'approved') AND expires_at > ?1 AND expires_at <= ?2 ORDER BY expires_at";
 
 const HISTORY: &str = "SELECT count(*), coalesce(sum(state IN ('approved', 'redeemed')), 0),
                               coalesce(sum(state = 'refused'), 0)
@@ -133,6 +138,7 @@ pub(super) fn ask(tx: &Connection, asking: &Asking) -> Result<Result<Approval, D
     }
     insert(tx, approval, agent)?;
     trail::append(tx, record)?;
+    outbox::put_approval(tx, Event::ApprovalRequested, approval, *now, Moment::from_unix_ms(record.at_unix_ms))?;
     Ok(Ok(approval.clone()))
 }
 
@@ -188,6 +194,9 @@ pub(super) fn vote(
     }
     update(tx, &approval)?;
     trail::append(tx, record)?;
+    if approval.state != State::Pending {
+        outbox::put_approval(tx, Event::ApprovalDecided, &approval, now, Moment::from_unix_ms(record.at_unix_ms))?;
+    }
     Ok(Ok(approval))
 }
 
@@ -208,6 +217,20 @@ pub(super) fn redeem(
     approval.state = State::Redeemed { token: token.to_owned() };
     update(tx, &approval)?;
     Ok(Ok(()))
+}
+
+/// Returns the end of the first `count` requests, or a few more, that end in a span of time; `None` when none does.
+pub(super) fn expiries(connection: &Connection, span: (i64, i64), count: u32) -> Result<Option<i64>, JobError> {
+    let sql = format!("SELECT max(expires_at) FROM (SELECT expires_at {ENDING} LIMIT ?3)");
+    let params = params![span.0, span.1, count];
+    Ok(connection.prepare_cached(&sql)?.query_row(params, |row| row.get(0))?)
+}
+
+/// Returns the requests that end in a span of time, undecided or unused.
+pub(super) fn expired(connection: &Connection, span: (i64, i64)) -> Result<Vec<Approval>, JobError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT body {ENDING}, id"))?;
+    let rows = statement.query_map(params![span.0, span.1], |row| row.get::<_, String>(0))?;
+    rows.map(|body| read(&body?)).collect()
 }
 
 /// Counts an agent's requests of the last thirty days: all, approved or redeemed, refused.

@@ -4,10 +4,14 @@
 
 use super::{
     super::{Closed, Ended, Ending, Revocation},
-    integer, natural, revocations, sessions, stops, trail,
+    integer, natural, outbox, revocations, sessions, stops, trail,
     writer::JobError,
 };
-use crate::{audit::Record, clamp};
+use crate::{
+    audit::Record,
+    clamp,
+    notify::{Data, Event, Kind, Moment, StopFacts},
+};
 use crumb_token::{SessionId, Timestamp, revocation::Target};
 use rusqlite::{Connection, params};
 use std::time::Duration;
@@ -77,6 +81,8 @@ pub(super) fn revoke(tx: &Connection, ending: &Ending, record: &Record) -> Resul
     }
     if let Some((scope, stop)) = &ending.stop {
         stops::insert(tx, scope, stop)?;
+        let facts = Data::Stop(StopFacts::pulled(scope, stop, closed));
+        outbox::put(tx, &Event::new(Kind::KillswitchPulled, Moment::from_unix_ms(record.at_unix_ms), facts))?;
     }
     trail::append(tx, record)?;
     let sequence = revoked.last().map_or(0, |revocation| revocation.sequence);

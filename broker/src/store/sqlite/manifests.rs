@@ -86,7 +86,8 @@ fn kept(row: &Row<'_>) -> Result<Kept, JobError> {
     })
 }
 
-fn revision(connection: &Connection) -> Result<u64, JobError> {
+/// Returns the number of the newest version of any manifest.
+pub(super) fn revision(connection: &Connection) -> Result<u64, JobError> {
     let sql = "SELECT coalesce(max(number), 0) FROM manifest_history";
     Ok(natural(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
 }

@@ -28,18 +28,23 @@ pub(super) fn find(connection: &Connection, key: &RequestKey) -> Result<Option<S
     Ok(Some(Seen { digest, answer }))
 }
 
-/// Keeps the answer to a request that has none yet.
-pub(super) fn insert(tx: &Connection, request: &Request, answer: &Answer) -> Result<(), JobError> {
+/// Keeps the answer to a request, unless it has one already; then returns that, and nothing is written.
+pub(super) fn insert(tx: &Connection, request: &Request, answer: &Answer) -> Result<Option<Seen>, JobError> {
     let text = serde_json::to_string(answer).map_err(|_| JobError::Corrupt("answer"))?;
-    let sql = "INSERT INTO requests (peer, request_id, digest, at, answer) VALUES (?1, ?2, ?3, ?4, ?5)";
-    tx.prepare_cached(sql)?.execute(params![
+    let sql = "INSERT INTO requests (peer, request_id, digest, at, answer) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (peer, request_id) DO NOTHING";
+    let inserted = tx.prepare_cached(sql)?.execute(params![
         request.key.peer.as_str(),
         request.key.id.to_string(),
         request.digest,
         integer(request.at.as_unix_s()),
         text,
     ])?;
-    forget(tx, request.at)
+    if inserted == 0 {
+        return find(tx, &request.key);
+    }
+    forget(tx, request.at)?;
+    Ok(None)
 }
 
 fn forget(tx: &Connection, now: Timestamp) -> Result<(), JobError> {

@@ -5,12 +5,13 @@
 
 use super::{
     super::{Revocation, Watch},
-    behaviours, endings, integer, natural, revocations, sessions, trail,
+    behaviours, endings, integer, natural, outbox, revocations, sessions, trail,
     writer::JobError,
 };
 use crate::{
     audit::{Kind, Record},
     drift::{Action, Event, Finding, Held, Review, RuleName},
+    notify::{self, Data, DriftFacts, Moment, ReviewFacts, SessionFacts},
     session::Session,
 };
 use crumb_token::{Denial, Reason, RecordId, SessionId, Timestamp};
@@ -59,16 +60,21 @@ pub(super) fn act(
         return Ok(None);
     };
     let own = own(tx, session.id)?;
-    let (kind, column) = match finding.action {
-        Action::Note if !is_noted(tx, session.id, finding.rule)? => (Kind::SessionNote, None),
+    let (kind, column, told) = match finding.action {
+        Action::Note if !is_noted(tx, session.id, finding.rule)? => (Kind::SessionNote, None, None),
         Action::Contract if own.halt.is_none() && own.contraction.is_none() => {
-            (Kind::SessionContract, Some("contraction"))
+            (Kind::SessionContract, Some("contraction"), Some(notify::Kind::SessionContracted))
         }
-        Action::Halt if own.halt.is_none() => (Kind::SessionHalt, Some("halt")),
+        Action::Halt if own.halt.is_none() => (Kind::SessionHalt, Some("halt"), Some(notify::Kind::SessionHalted)),
         Action::Note | Action::Contract | Action::Halt => return Ok(None),
     };
     tracing::warn!(session = %session.id, agent = %session.agent, %finding, "a session drifts");
-    trail::append(tx, &record(kind, &session, event, &finding, watch))?;
+    let record = record(kind, &session, event, &finding, watch);
+    trail::append(tx, &record)?;
+    if let Some(told) = told {
+        let facts = Data::Drift(Box::new(DriftFacts::new(&session, &finding, &event.audience)));
+        outbox::put(tx, &notify::Event::new(told, Moment::from_unix_ms(record.at_unix_ms), facts))?;
+    }
     match column {
         Some(column) => hold(tx, session.id, column, &finding, now, watch.live_max),
         None => note(tx, session.id, finding.rule).map(|()| None),
@@ -140,6 +146,13 @@ pub(super) fn resume(tx: &Connection, session: SessionId, record: &Record) -> Re
         behaviours::accept_tools(tx, session, &kin)?;
     }
     trail::append(tx, record)?;
+    let facts = ReviewFacts {
+        session: sessions::find(tx, session)?.as_ref().map(SessionFacts::from),
+        by: record.peer.clone(),
+        detail: record.detail.clone(),
+    };
+    let (kind, at) = (notify::Kind::SessionResumed, Moment::from_unix_ms(record.at_unix_ms));
+    outbox::put(tx, &notify::Event::new(kind, at, Data::Review(Box::new(facts))))?;
     Ok(true)
 }
 
@@ -160,8 +173,8 @@ pub(super) fn held(connection: &Connection, now: Timestamp) -> Result<Vec<Sessio
     ids.into_iter().map(find).collect()
 }
 
-/// Returns what is held against a session itself.
-fn own(connection: &Connection, session: SessionId) -> Result<Review, JobError> {
+/// Returns what is held against a session itself; all that there is, when it is inside no other.
+pub(super) fn own(connection: &Connection, session: SessionId) -> Result<Review, JobError> {
     let sql = "SELECT session, halt, contraction, tokens_ended, changes FROM behaviours WHERE session = ?1";
     let row = connection.prepare_cached(sql)?.query_row([session.to_string()], |row| Ok(read(row))).optional()?;
     row.transpose().map(Option::unwrap_or_default)

@@ -43,7 +43,7 @@ pub(super) fn insert(
 }
 
 /// Returns the revocation of `target`, when there is one.
-fn of(tx: &Connection, target: &Target) -> Result<Option<Revocation>, JobError> {
+pub(super) fn of(tx: &Connection, target: &Target) -> Result<Option<Revocation>, JobError> {
     let sql = "SELECT sequence, kind, target, issued_until, until FROM revocations WHERE kind = ?1 AND target = ?2";
     let mut statement = tx.prepare_cached(sql)?;
     let mut rows = statement.query(params![target.kind(), target.name()])?;

@@ -1,10 +1,11 @@
 //! The tables, and the steps from one version of them to the next.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use std::time::Duration;
 
 /// One step per version; `PRAGMA user_version` says how many were taken. A step is never changed once released.
-const STEPS: &[&str] = &[FIRST, LINEAGE, super::manifests::TABLES, super::baselines::TABLES];
+const STEPS: &[&str] =
+    &[FIRST, LINEAGE, super::manifests::TABLES, super::baselines::TABLES, super::usage::INDEXES, super::outbox::TABLES];
 
 const FIRST: &str = "
 CREATE TABLE starts (
@@ -142,6 +143,7 @@ pub(super) fn prepare_writer(connection: &mut Connection) -> rusqlite::Result<()
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    keep_plans(connection)?;
     // SQLite swallows errors of its automatic checkpoints, a failed fsync among them. The writer makes its own.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     let tx = connection.transaction()?;
@@ -157,7 +159,14 @@ pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update(None, "query_only", true)?;
+    keep_plans(connection)?;
     connection.pragma_update(None, "trusted_schema", false)
+}
+
+/// Lets no plan depend on the values that are bound. Otherwise SQLite makes a statement with a range anew for every new value,
+/// which costs ten times its run; and no statement here has a plan that should be another one for other values.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Says whether the tables were made by a newer version, which this one must not write to.

@@ -22,8 +22,10 @@ pub(super) fn find(connection: &Connection, id: SessionId) -> Result<Option<Sess
     let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
     let row = connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| Ok(read(row))).optional()?;
     let Some(mut session) = row.transpose()? else { return Ok(None) };
-    session.review = reviews::of(connection, id)?;
-    if !session.lineage.ancestors.is_empty() {
+    if session.lineage.ancestors.is_empty() {
+        session.review = reviews::own(connection, id)?;
+    } else {
+        session.review = reviews::of(connection, id)?;
         session.tokens = spent(connection, id)?;
     }
     Ok(Some(session))
@@ -131,21 +133,41 @@ pub(super) fn is_closed(tx: &Connection, session: SessionId) -> Result<bool, Job
     Ok(found == 1)
 }
 
-/// Notes that a token of `session` lives until `until`. `false`, and nothing noted, when the session is not open.
+/// What of a session decides whether a token may be written down in it.
+pub(super) struct Standing {
+    /// It can be used.
+    pub(super) is_open: bool,
+    /// It is inside another one.
+    pub(super) is_inside: bool,
+    /// How many times what is held against it alone has changed.
+    pub(super) changes: u64,
+}
+
+/// Returns how a session stands.
+pub(super) fn standing(tx: &Connection, session: SessionId, now: Timestamp) -> Result<Option<Standing>, JobError> {
+    let sql = "SELECT s.closed_at IS NULL AND s.expires_at > ?2, s.parent IS NOT NULL, coalesce(b.changes, 0)
+               FROM sessions s LEFT JOIN behaviours b ON b.session = s.id WHERE s.id = ?1";
+    let read =
+        |row: &Row<'_>| Ok(Standing { is_open: row.get(0)?, is_inside: row.get(1)?, changes: natural(row.get(2)?) });
+    let parameters = params![session.to_string(), integer(now.as_unix_s())];
+    Ok(tx.prepare_cached(sql)?.query_row(parameters, read).optional()?)
+}
+
+/// Notes that a token of a session that is open lives until `until`.
 pub(super) fn note_token(
     tx: &Connection,
     session: SessionId,
-    now: Timestamp,
     until: Timestamp,
-) -> Result<bool, JobError> {
-    let sql = "UPDATE sessions SET tokens_until = max(tokens_until, ?3), tokens = tokens + 1
-               WHERE id = ?1 AND closed_at IS NULL AND expires_at > ?2";
-    let (now, until) = (integer(now.as_unix_s()), integer(until.as_unix_s()));
-    let noted = tx.prepare_cached(sql)?.execute(params![session.to_string(), now, until])? == 1;
-    // A token inside counts for the outermost session too: nesting gives nobody a new budget.
-    let sql = "UPDATE sessions SET tokens = tokens + 1 WHERE id = (SELECT root FROM sessions WHERE id = ?1)";
-    tx.prepare_cached(sql)?.execute([session.to_string()])?;
-    Ok(noted)
+    is_inside: bool,
+) -> Result<(), JobError> {
+    let sql = "UPDATE sessions SET tokens_until = max(tokens_until, ?2), tokens = tokens + 1 WHERE id = ?1";
+    tx.prepare_cached(sql)?.execute(params![session.to_string(), integer(until.as_unix_s())])?;
+    if is_inside {
+        // A token inside counts for the outermost session too: nesting gives nobody a new budget.
+        let sql = "UPDATE sessions SET tokens = tokens + 1 WHERE id = (SELECT root FROM sessions WHERE id = ?1)";
+        tx.prepare_cached(sql)?.execute([session.to_string()])?;
+    }
+    Ok(())
 }
 
 /// Returns the sessions above `session` and itself, when they exist.

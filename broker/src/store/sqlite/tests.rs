@@ -2,6 +2,8 @@
 
 mod approvals;
 mod drift;
+mod usage;
+mod writing;
 
 use super::*;
 use crate::{
@@ -161,9 +163,10 @@ fn issuance(n: u128, claims: ClaimsRow, session: SessionId, redeems: Option<Appr
     let token = TokenId::from_uuid(Uuid::from_u128(n)).to_string();
     Issuance {
         request: request(n, 0),
-        claims,
+        claims: Arc::new(claims),
         token,
         session,
+        revision: 0,
         changes: 0,
         budget: None,
         redeems,
@@ -271,6 +274,7 @@ fn claims(n: u128, life: Duration) -> ClaimsRow {
         grants: session.envelope[0].1.clone(),
         issued_at: NOW,
         expires_at: NOW.plus(life),
+        may_act: None,
         depth_limit: 8,
         identity_provider: "spire".parse().expect("provider"),
     })
