@@ -14,8 +14,11 @@ use crate::{
     own::OwnIdentity,
     request::{Presenter, RequestKey},
 };
-use crumb_sdk::broker::{Exchange, LocalProcess, new_request_id};
-use crumb_token::{Claims, Clock, Denial, Grants, Reason, SessionId, SpiffeId, Timestamp, TokenId, attenuate::Parent};
+use crumb_sdk::broker::{Exchange, Handing, LocalProcess, new_request_id};
+use crumb_token::{
+    Audience, Claims, Clock, Denial, Grants, Reason, SessionId, SpiffeId, Timestamp, TokenId, attenuate::Parent,
+    handover::DelegationKey,
+};
 use moka::{Expiry, policy::EvictionPolicy};
 use std::{
     sync::{
@@ -57,7 +60,27 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn is_good(&self, holder: &SpiffeId, now: Timestamp) -> bool {
+    /// Holds a token that was handed to us: it is never renewed.
+    pub(crate) fn handed(token: Parent) -> Self {
+        let claims = token.claims();
+        Self {
+            calls: CallTokens::default(),
+            id: claims.token,
+            grants: claims.grants.clone(),
+            expires_at: token.expires_at(),
+            holder: token.holder().clone(),
+            renew_at: AtomicU64::new(NEVER),
+            token,
+        }
+    }
+
+    /// Returns at which tool server it is good.
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.token.claims().audience
+    }
+
+    /// Says whether `holder` can use it now.
+    pub(crate) fn is_good(&self, holder: &SpiffeId, now: Timestamp) -> bool {
         self.holder == *holder && self.expires_at > now.plus(Duration::from_secs(LEFT_MIN_S))
     }
 
@@ -104,6 +127,8 @@ pub(crate) struct Cache {
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
     own: Arc<dyn OwnIdentity>,
+    /// With which tokens are handed on that were asked for so.
+    delegation: DelegationKey,
     renewals: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -114,6 +139,7 @@ impl Cache {
         broker: Arc<dyn Broker>,
         clock: Arc<dyn Clock>,
         own: Arc<dyn OwnIdentity>,
+        delegation: DelegationKey,
         shutdown: CancellationToken,
     ) -> Self {
         let held = moka::future::Cache::builder()
@@ -123,7 +149,8 @@ impl Cache {
             .expire_after(AtItsEnd(Arc::clone(&clock)))
             .build();
         let by_people = moka::future::Cache::builder().max_capacity(HELD_MAX).eviction_policy(EvictionPolicy::lru());
-        Self { held, by_people: by_people.build(), broker, clock, own, renewals: TaskTracker::new(), shutdown }
+        let by_people = by_people.build();
+        Self { held, by_people, broker, clock, own, delegation, renewals: TaskTracker::new(), shutdown }
     }
 
     /// Returns a token for exactly this request, from memory or from the broker, for `process` of the request's caller.
@@ -210,6 +237,7 @@ impl Cache {
                 Presenter::Agent(id) => Some(id.clone()),
             },
             process: Some(process),
+            handing: (!key.may_act.is_empty()).then(|| Handing { key: self.delegation, to: key.may_act.clone() }),
         };
         let exchanged = self.broker.exchange(exchange).await;
         if exchanged.as_ref().is_err_and(|denial| denial.reason == Reason::ApprovalNeeded) {
@@ -218,7 +246,7 @@ impl Cache {
         let minted = exchanged?;
         let bytes = minted.token.decode().map_err(|why| not_what_was_asked(minted.id, &why))?;
         let token = Parent::read(&bytes).map_err(|why| not_what_was_asked(minted.id, &why))?;
-        check(&key, &holder, token.claims())?;
+        check(&key, &holder, self.delegation, token.claims())?;
         tracing::info!(token = %minted.id, session = %key.session, audience = %key.audience, "a task token was fetched");
         let (claims, end, now) = (token.claims(), token.expires_at(), self.clock.now().wall);
         let renew_at = if self.by_people.contains_key(&key) { NEVER } else { renew_at(now, end) };
@@ -241,7 +269,7 @@ impl std::fmt::Debug for Cache {
 }
 
 /// Holds what the broker minted against what was asked; a sidecar that mixes tokens up would be everybody's deputy.
-fn check(key: &RequestKey, holder: &SpiffeId, claims: &Claims) -> Result<(), Denial> {
+fn check(key: &RequestKey, holder: &SpiffeId, own: DelegationKey, claims: &Claims) -> Result<(), Denial> {
     let wrong = if claims.session != key.session {
         "session"
     } else if claims.audience != key.audience {
@@ -250,10 +278,18 @@ fn check(key: &RequestKey, holder: &SpiffeId, claims: &Claims) -> Result<(), Den
         "holder"
     } else if claims.grants.first_outside(&key.grants).is_some() {
         "grants"
+    } else if !may_act_as_asked(key, own, claims) {
+        "may_act"
     } else {
         return Ok(());
     };
     Err(not_what_was_asked(claims.token, &wrong))
+}
+
+fn may_act_as_asked(key: &RequestKey, own: DelegationKey, claims: &Claims) -> bool {
+    let Some(may_act) = &claims.may_act else { return key.may_act.is_empty() };
+    let named = may_act.delegates.iter().map(|delegate| (&delegate.agent, &delegate.holder));
+    may_act.key == own && named.eq(key.may_act.iter().map(|(agent, holder)| (agent, holder)))
 }
 
 fn not_what_was_asked(token: TokenId, what: &dyn std::fmt::Display) -> Denial {

@@ -11,13 +11,16 @@ use bytes::Bytes;
 use crumb_attestors::unix_process::LocalIdentity;
 use crumb_sdk::{
     broker::{
-        Delegate, Exchange, LocalProcess, OpenSession, Session, SessionAbove, SessionDescription, TaskToken, ToolServer,
+        Delegate, Exchange, Handing, LocalProcess, OpenSession, Session, SessionAbove, SessionDescription, TaskToken,
+        ToolServer,
     },
     call::ToolAnswer,
 };
 use crumb_token::{
     AgentName, ApprovalId, Audience, Claims, Clock, Denial, Grant, Grants, KeyId, Now, Origin, Reason, SessionId,
-    SpiffeId, TaskId, Timestamp, TokenId, TokenText, ToolName, mint::mint,
+    SpiffeId, TaskId, Timestamp, TokenId, TokenText, ToolName,
+    handover::{self, MayAct},
+    mint::mint,
 };
 use futures::future::BoxFuture;
 use std::{
@@ -75,6 +78,7 @@ pub(crate) fn key_of(caller: &Arc<LocalIdentity>, session: SessionId, resource: 
         grants: grants(resource),
         ttl_s: 0,
         presenter: Presenter::Sidecar,
+        may_act: vec![],
     }
 }
 
@@ -146,6 +150,7 @@ pub(crate) fn mint_for(exchange: &Exchange, issued_at: Timestamp, life_s: u64) -
         grants: exchange.grants.clone(),
         issued_at,
         expires_at: issued_at.plus(Duration::from_secs(life_s)),
+        may_act: exchange.handing.as_ref().map(to_may_act),
         depth_limit: 2,
         identity_provider: "spire".parse().expect("a provider"),
     };
@@ -157,6 +162,15 @@ pub(crate) fn mint_for(exchange: &Exchange, issued_at: Timestamp, life_s: u64) -
         expires_at: claims.expires_at,
         holder,
     }
+}
+
+fn to_may_act(handing: &Handing) -> MayAct {
+    let delegate = |(agent, holder): &(AgentName, SpiffeId)| handover::Delegate {
+        holder: holder.clone(),
+        agent: agent.clone(),
+        version: "1".parse().expect("a version"),
+    };
+    MayAct { key: handing.key, delegates: handing.to.iter().map(delegate).collect() }
 }
 
 /// A call that reached a tool server: the token, the tool, the arguments.

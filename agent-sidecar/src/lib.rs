@@ -24,8 +24,10 @@ mod cache;
 mod call_tokens;
 mod caller;
 pub mod config;
+mod delegator;
 #[cfg(test)]
 mod fixtures;
+mod handed;
 pub mod hygiene;
 mod in_flight;
 mod listener;

@@ -4,7 +4,7 @@
 //! or to another caller.
 
 use crumb_attestors::unix_process::LocalIdentity;
-use crumb_token::{Audience, Grants, Intent, SessionId, SpiffeId};
+use crumb_token::{AgentName, Audience, Grants, Intent, SessionId, SpiffeId};
 use std::sync::Arc;
 
 /// Who will present the token, and with whose SVID.
@@ -33,4 +33,6 @@ pub(crate) struct RequestKey {
     pub(crate) ttl_s: u32,
     /// Who will present it.
     pub(crate) presenter: Presenter,
+    /// To whom it may be handed on, offline.
+    pub(crate) may_act: Vec<(AgentName, SpiffeId)>,
 }

@@ -5,6 +5,7 @@ use crate::{
     cache::Cache,
     caller::AllowedUids,
     config::Config,
+    delegator::Delegator,
     hygiene::{self, NotClosed},
     listener::{Connection, Listener, SocketFile, UnusableSocket},
     own::OwnIdentity,
@@ -114,8 +115,10 @@ fn assemble(
     let broker: Arc<dyn Broker> = Arc::new(client);
     let servers = Arc::new(ToolServers::new(Arc::clone(&broker), Arc::clone(&clock)));
     let tools = Arc::new(MtlsTools::new(workload.clone(), servers));
-    let cache = Cache::new(Arc::clone(&broker), Arc::clone(&clock), Arc::clone(&own), shutdown.clone());
-    let parts = Parts { broker, tools, own, clock, cache: cache.clone(), memory_locked };
+    let delegation = Arc::new(Delegator::new());
+    let key = delegation.key();
+    let cache = Cache::new(Arc::clone(&broker), Arc::clone(&clock), Arc::clone(&own), key, shutdown.clone());
+    let parts = Parts { broker, tools, own, clock, cache: cache.clone(), delegation, memory_locked };
     (Arc::new(Sidecar::new(parts)), cache)
 }
 

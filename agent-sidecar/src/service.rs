@@ -14,16 +14,20 @@ use crate::{
 };
 use bytes::Bytes;
 use crumb_proto::{
-    convert::{to_denial, to_grants},
+    convert::to_denial,
     to_status,
     wire::{self, sidecar_service_server::SidecarService},
 };
 use crumb_sdk::broker::approval::awaited;
-use crumb_token::{Ask, Denial, Reason};
-use message::{read, read_ask, read_beginning, read_delegating, read_digest, read_opening, read_wait, to_description};
+use crumb_token::{Ask, Denial, Reason, TokenText};
+use message::{
+    read, read_ask, read_beginning, read_delegating, read_digest, read_handing_over, read_opening, read_wait, to_begun,
+    to_description,
+};
 use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
 
 /// The longest arguments of a call, in bytes: as the protocol says, and what a tool server accepts.
 pub(crate) const ARGUMENTS_LEN_MAX: usize = 64 * 1024;
@@ -155,11 +159,29 @@ impl SidecarService for Service {
             begun => begun,
         };
         let begun = begun.map_err(|denial| refused(&denial))?;
-        Ok(Response::new(wire::BeginTaskResponse {
-            task_id: begun.task.to_string(),
-            grants: to_grants(&begun.grants),
-            expires_at: begun.expires_at.as_unix_s(),
-        }))
+        Ok(Response::new(to_begun(&begun)))
+    }
+
+    async fn hand_over(
+        &self,
+        request: Request<wire::HandOverRequest>,
+    ) -> Result<Response<wire::HandOverResponse>, Status> {
+        let (admitted, message) = self.admit(request).await?;
+        let handing = read(|v| read_handing_over(v, &message))?;
+        let handed = self.sidecar.hand_over(&admitted.caller, handing).await;
+        let (token, end) = handed.map_err(|denial| refused(&denial))?;
+        // The broker may have been asked in between; as with a call token.
+        admitted.peer.check(admitted.turn).await.map_err(|denial| refused(&denial))?;
+        let (token, expires_at) = (token.expose().to_owned(), end.as_unix_s());
+        Ok(Response::new(wire::HandOverResponse { token, expires_at }))
+    }
+
+    async fn accept(&self, request: Request<wire::AcceptRequest>) -> Result<Response<wire::BeginTaskResponse>, Status> {
+        let (admitted, mut message) = self.admit(request).await?;
+        let token = Zeroizing::new(std::mem::take(&mut message.token));
+        let token = read(|v| v.keep("token", TokenText::from_presented(&token)))?;
+        let begun = self.sidecar.accept(&admitted.caller, &token).map_err(|denial| refused(&denial))?;
+        Ok(Response::new(to_begun(&begun)))
     }
 
     async fn call_token(
@@ -217,6 +239,8 @@ impl SidecarService for Service {
             memory_locked: health.memory_locked,
             sessions: u32::try_from(health.sessions).unwrap_or(u32::MAX),
             task_tokens: u32::try_from(health.task_tokens).unwrap_or(u32::MAX),
+            delegation_key: health.delegation_key.as_bytes().to_vec(),
+            handed_tokens: u32::try_from(health.handed_tokens).unwrap_or(u32::MAX),
         }))
     }
 }

@@ -3,13 +3,17 @@
 //! Every function takes the [`Attested`] caller, and nothing is found without it. Nothing here knows the wire.
 
 mod delegation;
+mod handover;
 
 pub(crate) use delegation::Delegating;
+pub(crate) use handover::HandingOver;
 
 use crate::{
     broker::Broker,
     cache::{Cache, Held},
     caller::Attested,
+    delegator::Delegator,
+    handed::Handed,
     narrow::{CallToken, CallTtl, narrow},
     own::OwnIdentity,
     request::{Presenter, RequestKey},
@@ -24,7 +28,7 @@ use crumb_sdk::{
 };
 use crumb_token::{
     AgentName, ApprovalId, Ask, Audience, Clock, Denial, Grants, Intent, Origin, Reason, SessionId, SpiffeId, TaskId,
-    Timestamp,
+    Timestamp, handover::DelegationKey,
 };
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
@@ -62,6 +66,8 @@ pub(crate) struct Beginning {
     pub(crate) ttl_s: u32,
     /// Whether the agent presents the tokens, and not the sidecar.
     pub(crate) by_agent: bool,
+    /// To whom the token may be handed on, offline.
+    pub(crate) may_act: Vec<(AgentName, SpiffeId)>,
 }
 
 /// A task that was begun.
@@ -90,6 +96,10 @@ pub(crate) struct Health {
     pub(crate) sessions: usize,
     /// Task tokens held.
     pub(crate) task_tokens: u64,
+    /// Tokens held that were handed to us.
+    pub(crate) handed_tokens: usize,
+    /// The key with which we hand tokens on.
+    pub(crate) delegation_key: DelegationKey,
 }
 
 /// What a sidecar is made of.
@@ -104,6 +114,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// The task tokens.
     pub(crate) cache: Cache,
+    /// With which tokens are handed on. Made at the start, and kept in memory alone.
+    pub(crate) delegation: Arc<Delegator>,
     /// Whether memory is kept out of swap.
     pub(crate) memory_locked: bool,
 }
@@ -113,12 +125,13 @@ pub(crate) struct Sidecar {
     parts: Parts,
     sessions: Sessions,
     tasks: Tasks,
+    handed: Handed,
 }
 
 impl Sidecar {
     /// Begins with no session and no task.
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, sessions: Sessions::default(), tasks: Tasks::default() }
+        Self { parts, sessions: Sessions::default(), tasks: Tasks::default(), handed: Handed::default() }
     }
 
     /// Opens a session for `caller`.
@@ -194,6 +207,7 @@ impl Sidecar {
             grants: beginning.grants,
             ttl_s: beginning.ttl_s,
             presenter,
+            may_act: beginning.may_act,
         });
         let held = self.held(caller, &key).await?;
         // The session may have been closed while the broker was asked.
@@ -253,18 +267,14 @@ impl Sidecar {
         mut ask: Ask,
         arguments: Bytes,
     ) -> Result<ToolAnswer, Denial> {
-        let key = self.tasks.find(task, &caller.identity, self.now())?;
-        if key.presenter != Presenter::Sidecar {
-            let next = "ask for a call token and present it, or begin the task for the sidecar to present";
-            return Err(Denial::new(Reason::HolderMismatch)
-                .asked(ask)
-                .by("the task's presenter", "the agent")
-                .next(next));
-        }
-        let held = self.held(caller, &key).await?;
+        let held = match self.handed.find(task, &caller.identity) {
+            Some(held) if held.is_good(&self.parts.own.id(), self.now()) => held,
+            Some(held) => return Err(Denial::new(Reason::TokenExpired).asked(held.id)),
+            None => self.held_to_present(caller, task, &ask).await?,
+        };
         ask.args_digest = Some(Sha256::digest(&arguments).into());
         let token = self.narrow(&held, &ask, CallTtl::default())?;
-        self.parts.tools.call(key.audience.clone(), token, ask.tool, arguments).await
+        self.parts.tools.call(held.audience().clone(), token, ask.tool, arguments).await
     }
 
     /// Says how the sidecar is.
@@ -276,7 +286,22 @@ impl Sidecar {
             memory_locked: self.parts.memory_locked,
             sessions: self.sessions.count(self.now()),
             task_tokens: self.parts.cache.count().await,
+            handed_tokens: self.handed.count(self.now()),
+            delegation_key: self.parts.delegation.key(),
         }
+    }
+
+    /// Returns the token behind a task that the sidecar is to present.
+    async fn held_to_present(&self, caller: &Attested, task: TaskId, ask: &Ask) -> Result<Arc<Held>, Denial> {
+        let key = self.tasks.find(task, &caller.identity, self.now())?;
+        if key.presenter != Presenter::Sidecar {
+            let next = "ask for a call token and present it, or begin the task for the sidecar to present";
+            return Err(Denial::new(Reason::HolderMismatch)
+                .asked(ask)
+                .by("the task's presenter", "the agent")
+                .next(next));
+        }
+        self.held(caller, &key).await
     }
 
     async fn held(&self, caller: &Attested, key: &Arc<RequestKey>) -> Result<Arc<Held>, Denial> {

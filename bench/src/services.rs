@@ -93,6 +93,7 @@ pub(crate) async fn open(broker: &BrokerClient) -> anyhow::Result<SessionId> {
 /// A request for a task token in `session`, another one each time.
 pub(crate) fn exchange(session: SessionId) -> anyhow::Result<Exchange> {
     Ok(Exchange {
+        handing: None,
         request: new_request_id(),
         session,
         task: None,

@@ -1,12 +1,16 @@
 //! The configuration: one TOML file, one struct, strict defaults. The only place that looks at the environment, through the
 //! identity room, when the file names no Workload API.
 
-use crate::drift::Rules;
+use crate::{
+    drift::Rules,
+    notify::{Webhook, Webhooks},
+};
 use crumb_attestors::subject_token::Issuer;
 use crumb_identity::{Endpoint, InvalidEndpoint};
 use crumb_token::Environment;
 use serde::Deserialize;
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -49,6 +53,9 @@ pub enum InvalidConfig {
         "audience `{0}` is one of a subject issuer and of an approver issuer: what agents hold must approve nothing"
     )]
     SharedAudience(String),
+    /// Too many webhooks, or two of one name.
+    #[error("there are at most {} webhooks, each with a name of its own", Webhooks::LEN_MAX)]
+    Webhooks,
     /// A path that depends on where the broker was started.
     #[error("{field} is an absolute path")]
     RelativePath {
@@ -123,6 +130,8 @@ struct RawConfig {
     #[serde(default)]
     approver_issuers: Vec<Issuer>,
     #[serde(default)]
+    webhooks: Vec<Webhook>,
+    #[serde(default)]
     limits: Limits,
     #[serde(default)]
     drift: Rules,
@@ -167,6 +176,8 @@ pub struct Config {
     /// Whose tokens prove who approves: written as the others, and with an audience that theirs do not have. What a session
     /// can be opened with approves nothing. Default nobody: then workloads alone approve.
     pub approver_issuers: Vec<Issuer>,
+    /// Who is told of events, besides the log. Default nobody.
+    pub webhooks: Vec<Webhook>,
     /// How much the broker takes.
     pub limits: Limits,
     /// When a session behaves unlike its kind, and what follows.
@@ -234,6 +245,10 @@ impl TryFrom<RawConfig> for Config {
         for (field, value, min, max) in raw.drift.ranges() {
             within(field, value, min, max)?;
         }
+        let names: BTreeSet<&str> = raw.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+        if names.len() != raw.webhooks.len() || names.len() > Webhooks::LEN_MAX {
+            return Err(InvalidConfig::Webhooks);
+        }
         absolute("admin_socket", &raw.admin_socket)?;
         absolute("data_dir", &raw.data_dir)?;
         if let Some(directory) = &raw.registry_dir {
@@ -255,6 +270,7 @@ impl TryFrom<RawConfig> for Config {
             environment: raw.environment.parse().map_err(|_| InvalidConfig::Environment)?,
             subject_issuers: raw.subject_issuers,
             approver_issuers: raw.approver_issuers,
+            webhooks: raw.webhooks,
             limits: raw.limits,
             drift: raw.drift,
         })
@@ -336,6 +352,19 @@ mod tests {
         let config = with("crumb-approvals").expect("two audiences");
         assert_eq!((config.subject_issuers.len(), config.approver_issuers.len()), (1, 1));
         assert!(matches!(with("crumb"), Err(InvalidConfig::SharedAudience(shared)) if shared == "crumb"));
+    }
+
+    #[test]
+    fn no_two_webhooks_have_one_name() {
+        let webhook = |name: &str| {
+            format!("[[webhooks]]\nname = \"{name}\"\nurl = \"https://hooks.a.test/\"\nsecret_files = [\"/k\"]\n")
+        };
+        let with = |names: &[&str]| {
+            let lists: String = names.iter().map(|name| webhook(name)).collect();
+            Config::from_toml(&format!("{LEAST}\n{lists}"))
+        };
+        assert_eq!(with(&["ops", "chat"]).expect("two names").webhooks.len(), 2);
+        assert!(matches!(with(&["ops", "ops"]), Err(InvalidConfig::Webhooks)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     caller::Caller,
     clamp::{self, TokenEnds},
     drift,
+    handover::{self, Handing},
     process::LocalProcess,
     registry::{Agent, Registry},
     rights,
@@ -32,6 +33,8 @@ pub struct Exchange {
     pub ttl: Duration,
     /// Who will present the token, when not the caller.
     pub holder: Option<SpiffeId>,
+    /// To whom it may be handed on, offline.
+    pub handing: Option<Handing>,
     /// Which step of the session it is.
     pub task: Option<Intent>,
     /// The local process, when a sidecar speaks for the agent.
@@ -82,7 +85,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<Claims, Denial> {
     rights::inside_those_above(&exchange.grants, session, audience, registry, now)?;
     let holder = holder(exchange, caller, agent)?;
     let expires_at = end(inputs, session, agent)?;
-    Ok(Claims {
+    let claims = Claims {
         token: inputs.token,
         session: session.id,
         agent: agent.name.clone(),
@@ -98,9 +101,13 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<Claims, Denial> {
         grants: exchange.grants.clone(),
         issued_at: now,
         expires_at,
+        may_act: None,
         depth_limit: profile::DEPTH_MAX,
         identity_provider: inputs.provider.clone(),
-    })
+    };
+    let handing = exchange.handing.as_ref();
+    let may_act = handing.map(|handing| handover::decide(handing, &claims, session, registry)).transpose()?;
+    Ok(Claims { may_act, ..claims })
 }
 
 fn own_session<'a>(inputs: &Inputs<'a>) -> Result<&'a Session, Denial> {

@@ -23,7 +23,10 @@ use prost::Message as _;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::broadcast;
@@ -46,6 +49,8 @@ pub struct Feed {
     sender: broadcast::Sender<Signed>,
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
+    /// The second of the newest revocation.
+    newest_s: AtomicU64,
 }
 
 struct Head {
@@ -70,7 +75,13 @@ impl Feed {
     pub fn new(beginning: Beginning, keys: Arc<Keys>, clock: Arc<dyn Clock>) -> Self {
         let revocations = beginning.revocations.into_iter().map(|r| (r.sequence, r)).collect();
         let head = Head { epoch: beginning.epoch, sequence: beginning.sequence, last_ms: 0, revocations, full: None };
-        Self { head: Mutex::new(head), sender: broadcast::Sender::new(LAG_MAX), keys, clock }
+        Self {
+            head: Mutex::new(head),
+            sender: broadcast::Sender::new(LAG_MAX),
+            keys,
+            clock,
+            newest_s: AtomicU64::new(0),
+        }
     }
 
     /// Returns a full message, and everything that comes after it. `None` while no key may sign.
@@ -93,10 +104,17 @@ impl Feed {
     /// Sends revocations. Called in the order of their numbers.
     pub fn revoke(&self, revocations: &[Revocation]) {
         let Some(newest) = revocations.last() else { return };
+        self.newest_s.fetch_max(self.clock.unix_ms() / 1000, Ordering::Relaxed);
         let mut head = self.head();
         head.sequence = newest.sequence;
         head.revocations.extend(revocations.iter().map(|r| (r.sequence, r.clone())));
         self.send(&mut head, News { revocations: revocations.to_vec(), ..News::default() });
+    }
+
+    /// Says whether something was revoked in the second of `at`, or later: what is issued at such a moment may be over
+    /// already.
+    pub fn has_revoked_since(&self, at: Timestamp) -> bool {
+        self.newest_s.load(Ordering::Relaxed) >= at.as_unix_s()
     }
 
     /// Sends the keys that verifiers should know.

@@ -4,9 +4,11 @@
 
 mod approval;
 mod audit;
+mod explain;
 mod feed;
 mod operator;
 mod registry;
+mod review;
 mod revocation;
 mod session;
 mod token;
@@ -19,7 +21,8 @@ use crumb_proto::{
     MESSAGE_LEN_MAX, status,
     wire::{
         approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer,
-        feed_service_server::FeedServiceServer, registry_service_server::RegistryServiceServer,
+        explain_service_server::ExplainServiceServer, feed_service_server::FeedServiceServer,
+        registry_service_server::RegistryServiceServer, review_service_server::ReviewServiceServer,
         revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
         token_service_server::TokenServiceServer,
     },
@@ -102,6 +105,16 @@ impl Services {
     /// Returns the revocation service.
     pub fn revocations(&self) -> RevocationServiceServer<Self> {
         RevocationServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    /// Returns the review service.
+    pub fn reviews(&self) -> ReviewServiceServer<Self> {
+        ReviewServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    /// Returns the service that explains.
+    pub fn explanations(&self) -> ExplainServiceServer<Self> {
+        ExplainServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LEN_MAX)
     }
 
     /// Returns the audit service.

@@ -11,13 +11,13 @@
 
 use crate::{clamp, store::PublicKey};
 use arc_swap::ArcSwap;
-use biscuit_auth::{Algorithm, KeyPair, PrivateKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use crumb_token::{
     Claims, KeyId, Timestamp, TokenText,
     mint::{MintError, mint},
+    signer::{NextKey, Signer},
 };
 use crumb_verifier::feed::CONTEXT;
-use ed25519_dalek::{Signer as _, SigningKey};
 use rand::TryRngCore as _;
 use std::{fmt, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -57,10 +57,8 @@ impl Fresh {
     ///
     /// [`NotSigned::Randomness`].
     pub fn make() -> Result<Self, NotSigned> {
-        let mut secret = Zeroizing::new([0; 32]);
-        rand::rngs::OsRng.try_fill_bytes(secret.as_mut_slice()).map_err(|_| NotSigned::Randomness)?;
-        let public = SigningKey::from_bytes(&secret).verifying_key().to_bytes();
-        Ok(Self { secret, public })
+        let next = fresh().ok_or(NotSigned::Randomness)?;
+        Ok(Self { secret: next.secret, public: next.public })
     }
 
     /// Returns the public half.
@@ -78,10 +76,31 @@ impl fmt::Debug for Fresh {
 /// A key that signs, between `not_before` and `sign_until`.
 struct Held {
     id: KeyId,
-    tokens: KeyPair,
-    feed: SigningKey,
+    key: RootKey,
     not_before: Timestamp,
     sign_until: Timestamp,
+}
+
+/// The secret half. The library wipes it when it is dropped.
+struct RootKey(Ed25519KeyPair);
+
+impl Signer for RootKey {
+    fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
+        self.0.sign(message).as_ref().try_into().ok()
+    }
+
+    fn next(&self) -> Option<NextKey> {
+        fresh()
+    }
+}
+
+/// Makes a key of the system's randomness.
+fn fresh() -> Option<NextKey> {
+    let mut secret = Zeroizing::new([0; 32]);
+    rand::rngs::OsRng.try_fill_bytes(secret.as_mut_slice()).ok()?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(secret.as_slice()).ok()?;
+    let public = pair.public_key().as_ref().try_into().ok()?;
+    Some(NextKey { secret, public })
 }
 
 #[derive(Default)]
@@ -113,11 +132,10 @@ impl Keys {
     ///
     /// [`NotSigned::NoKey`] when the library does not take the key.
     pub fn take(&self, fresh: &Fresh, id: KeyId, not_before: Timestamp) -> Result<(), NotSigned> {
-        let private = PrivateKey::from_bytes(fresh.secret.as_slice(), Algorithm::Ed25519);
+        let pair = Ed25519KeyPair::from_seed_and_public_key(fresh.secret.as_slice(), &fresh.public);
         let held = Held {
             id,
-            tokens: KeyPair::from(&private.map_err(|_| NotSigned::NoKey)?),
-            feed: SigningKey::from_bytes(&fresh.secret),
+            key: RootKey(pair.map_err(|_| NotSigned::NoKey)?),
             not_before,
             sign_until: not_before.plus(self.rotation).plus(OVERLAP),
         };
@@ -173,7 +191,9 @@ impl Keys {
             return Ok(());
         }
         // A key that nobody knows signs the same bytes as one that counts.
-        mint(claims, KeyId(u32::MAX), &KeyPair::new()).map(|_| ()).map_err(NotSigned::Mint)
+        let nobodys = Fresh::make()?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(nobodys.secret.as_slice()).map_err(|_| NotSigned::NoKey)?;
+        mint(claims, KeyId(u32::MAX), &RootKey(pair)).map(|_| ()).map_err(NotSigned::Mint)
     }
 
     /// Signs a token. Claims that were first signed with an earlier key are moved into this key's time.
@@ -184,7 +204,7 @@ impl Keys {
     pub fn sign_token(&self, mut claims: Claims, now: Timestamp) -> Result<TokenText, NotSigned> {
         let key = self.signer(now)?;
         claims.issued_at = claims.issued_at.max(key.not_before);
-        let token = mint(&claims, key.id, &key.tokens)?;
+        let token = mint(&claims, key.id, &key.key)?;
         Ok(TokenText::from_bytes(&token))
     }
 
@@ -195,7 +215,8 @@ impl Keys {
     /// [`NotSigned::NoKey`].
     pub fn sign_feed(&self, message: &[u8], now: Timestamp) -> Result<(KeyId, [u8; 64]), NotSigned> {
         let key = self.signer(now)?;
-        Ok((key.id, key.feed.sign(&[CONTEXT, message].concat()).to_bytes()))
+        let signature = key.key.sign(&[CONTEXT, message].concat()).ok_or(NotSigned::NoKey)?;
+        Ok((key.id, signature))
     }
 
     fn signer(&self, now: Timestamp) -> Result<Arc<Held>, NotSigned> {
@@ -225,7 +246,9 @@ fn estimate(claims: &Claims) -> usize {
     let subject = claims.subject.as_ref().map_or(0, |s| s.name.as_str().len() + 32);
     let actors: usize = claims.actors.iter().map(|a| a.as_str().len() + 24).sum();
     let ancestors = claims.ancestors.len() * 240;
-    fixed + grants + names + subject + actors + ancestors
+    let delegates = claims.may_act.iter().flat_map(|may_act| &may_act.delegates);
+    let delegates: usize = delegates.map(|to| to.holder.as_str().len() + to.agent.as_str().len() + 80).sum();
+    fixed + grants + names + subject + actors + ancestors + delegates
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! - A registry with one wrong manifest is no registry; all errors are told at once.
 
 mod agent;
+pub(crate) mod amend;
 mod approval_rule;
 mod catalogue;
 mod check;
@@ -69,6 +70,8 @@ pub struct Registry {
     approval_rules: BTreeMap<ManifestName, ApprovalRule>,
     directories: BTreeMap<ManifestName, Directory>,
     version: Box<str>,
+    /// The number of the newest version of any manifest that is in it.
+    revision: u64,
 }
 
 impl Registry {
@@ -77,6 +80,12 @@ impl Registry {
 
     /// The most text of all manifests together, in bytes; they are exported in one answer.
     pub const TEXT_LEN_MAX: usize = 2 * 1024 * 1024;
+
+    /// Returns the number of the newest version of any manifest that is in it, as the store counts them; 0 for a registry that
+    /// the store does not have.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
 
     /// Reads every `*.yaml` and `*.yml` file of `directory`, not of the directories in it, in the order of their names.
     ///

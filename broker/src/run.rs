@@ -10,6 +10,7 @@ use crate::{
     grpc::{Door, Services, StreamLimits},
     keys::Keys,
     leases::Leases,
+    notify::{self, UnusableWebhook, Webhooks},
     pace::Paces,
     registry::{
         Author, Shelf, UnusableRegistry,
@@ -84,6 +85,9 @@ pub enum RunError {
     /// The issuers of people's tokens cannot be used.
     #[error("the issuers of people's tokens cannot be used")]
     Subjects(#[from] UnusableIssuers),
+    /// The files of a webhook cannot be used.
+    #[error("the webhooks cannot be used")]
+    Webhooks(#[from] UnusableWebhook),
     /// No first key.
     #[error("no signing key")]
     Keys(#[from] RotationError),
@@ -115,6 +119,7 @@ pub enum RunError {
 ///
 /// [`RunError`], when it cannot start or a server ends by itself.
 pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Sender<Ready>) -> Result<(), RunError> {
+    let webhooks = Webhooks::load(config.webhooks.clone())?;
     let wanted = config.registry_dir.as_deref().map_or_else(|| Ok(Wanted::nothing()), Wanted::directory)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     if !config.data_dir.exists() {
@@ -127,6 +132,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
         workload = Workload::connect(&config.workload_api, config.identity_wait) => workload?,
         () = shutdown.cancelled() => return Ok(()),
     };
+    let outlets = notify::begin(store.as_ref(), webhooks).await?;
     let broker = Arc::new(assemble(&config, plan, store, workload.clone(), Arc::clone(&clock)).await?);
     let listener = Listener::bind(config.listen, workload.clone(), Peers::TrustDomain, clock, Alpn::H2)
         .await
@@ -146,6 +152,8 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
     tasks.spawn(serve::admin(operators, health.service(), admin, stop.clone()));
     let beating = tokio::spawn(beat(Arc::clone(&broker), health, stop.clone()));
     let rotating = tokio::spawn(rotate(Arc::clone(&broker), stop.clone()));
+    let fetching = tokio::spawn(keep_keys(Arc::clone(&broker), stop.clone()));
+    let telling = tokio::spawn(notify::run(Arc::clone(&broker), outlets, stop.clone()));
 
     // Nobody waiting to hear it is no reason to stop.
     let _ = ready.send(Ready { addr, admin_socket: config.admin_socket, spiffe_id: workload.spiffe_id() });
@@ -158,7 +166,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: oneshot::Se
     };
     stop.cancel();
     drain(tasks).await;
-    let _ = tokio::join!(beating, rotating);
+    let _ = tokio::join!(beating, rotating, fetching, telling);
     close(broker).await;
     outcome
 }
@@ -262,6 +270,15 @@ async fn rotate(broker: Arc<Broker>, stop: CancellationToken) {
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "key rotation stands still"),
         }
+    }
+}
+
+async fn keep_keys(broker: Arc<Broker>, stop: CancellationToken) {
+    let clock = broker.clock.as_ref();
+    let keeping = async { tokio::join!(broker.subjects.keep_keys(clock), broker.approvers.keep_keys(clock)) };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = keeping => {}
     }
 }
 

@@ -102,6 +102,8 @@ pub(crate) async fn admin(
         .add_service(services.registry())
         .add_service(services.revocations())
         .add_service(services.approvals())
+        .add_service(services.reviews())
+        .add_service(services.explanations())
         .add_service(services.audit());
     Ok(router.serve_with_incoming_shutdown(socket.incoming(), stop.cancelled_owned()).await?)
 }

@@ -1,19 +1,14 @@
 //! `crumb apply`: manifests into force, all of them or none, with every change told.
 
 use crate::{
-    audit::{connect, unreachable_broker},
+    admin::AdminSocket,
     exit::{Exit, Failure},
     output::{self, Format, dim, verdict},
-    places::Places,
 };
 use crumb_broker::registry::{Author, UnusableRegistry, plan::Wanted};
-use crumb_proto::wire::{self, registry_service_client::RegistryServiceClient};
+use crumb_proto::wire;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tonic::{Status, transport::Channel};
-
-/// The longest answer with manifests or their differences, in bytes: a whole registry, several times over.
-const ANSWER_LEN_MAX: usize = 32 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -36,36 +31,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long)]
     no_widening: bool,
     #[command(flatten)]
-    admin: AdminArg,
-}
-
-/// Where operators reach the broker.
-#[derive(Debug, clap::Args)]
-pub(crate) struct AdminArg {
-    /// The broker's admin socket; `crumb dev`'s by default.
-    #[arg(long, env = "CRUMB_ADMIN_SOCKET")]
-    admin_socket: Option<PathBuf>,
-}
-
-impl AdminArg {
-    fn socket(&self) -> PathBuf {
-        self.admin_socket.clone().unwrap_or_else(|| Places::usual().admin_socket())
-    }
-
-    /// Connects to the registry.
-    pub(crate) async fn registry(&self) -> Result<RegistryServiceClient<Channel>, Failure> {
-        let channel = connect(&self.socket()).await?;
-        let client = RegistryServiceClient::new(channel);
-        Ok(client.max_decoding_message_size(ANSWER_LEN_MAX).max_encoding_message_size(ANSWER_LEN_MAX))
-    }
-
-    /// Says why the broker refused, or that it does not answer.
-    pub(crate) fn failed(&self, status: &Status) -> Failure {
-        match crumb_proto::from_status(status) {
-            Some(denial) => Failure::from(denial),
-            None => unreachable_broker(&self.socket(), status.message()),
-        }
-    }
+    admin: AdminSocket,
 }
 
 pub(crate) async fn run(args: ApplyArgs, format: Format) -> Result<(), Failure> {

@@ -1,16 +1,15 @@
 //! `crumb audit tail`: the trail, as the broker committed it.
 
+pub(crate) use crate::admin::connect;
+
 use crate::{
-    exit::{Exit, Failure},
+    admin::{self, AdminSocket},
+    exit::Failure,
     output::{self, Format, dim, verdict},
-    places::Places,
 };
 use crumb_proto::wire::{self, audit_service_client::AuditServiceClient};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use std::path::Path;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
@@ -38,19 +37,18 @@ struct TailArgs {
     /// Stay, and write new records as they come.
     #[arg(short, long)]
     follow: bool,
-    /// The broker's admin socket; `crumb dev`'s by default.
-    #[arg(long, env = "CRUMB_ADMIN_SOCKET")]
-    admin_socket: Option<PathBuf>,
+    #[command(flatten)]
+    admin: AdminSocket,
 }
 
 pub(crate) async fn run(args: AuditArgs, format: Format) -> Result<(), Failure> {
     let AuditCommand::Tail(args) = args.command;
-    let socket = args.admin_socket.clone().unwrap_or_else(|| Places::usual().admin_socket());
+    let socket = args.admin.path();
     let request =
         wire::TailRequest { after: args.after, session_id: args.session.unwrap_or_default(), follow: args.follow };
     let mut count = 0u64;
     let mut records = tail(&socket, request).await?;
-    while let Some(record) = records.message().await.map_err(|s| unreachable_broker(&socket, s.message()))? {
+    while let Some(record) = records.message().await.map_err(|status| admin::failed(&socket, &status))? {
         count += 1;
         match format {
             Format::Json => output::json(&to_json(&record)),
@@ -67,28 +65,8 @@ pub(crate) async fn tail(
     request: wire::TailRequest,
 ) -> Result<tonic::Streaming<wire::AuditRecord>, Failure> {
     let mut client = AuditServiceClient::new(connect(socket).await?);
-    let answer = client.tail(request).await.map_err(|status| match crumb_proto::from_status(&status) {
-        Some(denial) => Failure::from(denial),
-        None => unreachable_broker(socket, status.message()),
-    })?;
+    let answer = client.tail(request).await.map_err(|status| admin::failed(socket, &status))?;
     Ok(answer.into_inner())
-}
-
-/// Connects to the broker's admin socket.
-pub(crate) async fn connect(socket: &Path) -> Result<Channel, Failure> {
-    let path = socket.to_owned();
-    let connector = tower::service_fn(move |_: Uri| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    let connected = Endpoint::from_static("http://admin").connect_with_connector(connector).await;
-    connected.map_err(|e| unreachable_broker(socket, &e.to_string()))
-}
-
-/// Says that nobody answers there.
-pub(crate) fn unreachable_broker(socket: &Path, why: &str) -> Failure {
-    let what = format!("the broker does not answer on {}: {why}", socket.display());
-    Failure::new(Exit::Unreachable, what, "start `crumb dev`, or name the broker's admin socket with --admin-socket")
 }
 
 /// One line for people: when, what, the verdict, and who did it for whom.
@@ -133,11 +111,9 @@ pub(crate) fn to_json(r: &wire::AuditRecord) -> Value {
     json!({
         "number": r.number, "record_id": r.record_id, "at_unix_ms": r.at_unix_ms, "kind": r.kind, "allowed": r.allowed,
         "reason": r.denial.as_ref().map(|d| &d.reason),
-        "denial": r.denial.as_ref().map(|d| json!({
-            "reason": d.reason, "asked": d.asked, "rule": d.rule, "author": d.author, "next": d.next,
-        })),
+        "denial": r.denial.as_ref().map(denial_to_json),
         "request_id": r.request_id, "peer": r.peer, "agent": r.agent, "agent_version": r.agent_version, "owner": r.owner,
-        "session_id": r.session_id, "intent": r.intent, "origin": r.origin, "token_id": r.token_id, "holder": r.holder,
+        "session_id": r.session_id, "intent": r.intent, "task": r.task, "origin": r.origin, "token_id": r.token_id, "holder": r.holder,
         "audience": r.audience, "asked": grants(&r.asked), "granted": grants(&r.granted),
         "args_sha256": hex(&r.args_digest), "expires_at": r.expires_at,
         "process": r.process.as_ref().map(|p| json!({
@@ -146,6 +122,13 @@ pub(crate) fn to_json(r: &wire::AuditRecord) -> Value {
         "outcome_status": r.outcome_status, "duration_us": r.duration_us,
         "subject": r.subject, "actors": r.actors, "ancestors": r.ancestors, "detail": r.detail,
         "registry_version": r.registry_version, "policy_version": r.policy_version,
+    })
+}
+
+/// A refusal, for programs.
+pub(crate) fn denial_to_json(d: &wire::Denial) -> Value {
+    json!({
+        "reason": d.reason, "layer": d.layer, "asked": d.asked, "rule": d.rule, "author": d.author, "next": d.next,
     })
 }
 

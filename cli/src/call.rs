@@ -9,6 +9,7 @@ use crate::{
 use crumb_sdk::{
     CallFailed,
     broker::approval::awaited,
+    call::ToolAnswer,
     sidecar::{BeginTask, Call, Presenter, SidecarClient, Task, WAIT_MAX},
 };
 use crumb_token::{Audience, Grant, Grants, Operation, Resource, ResourcePattern, SessionId, ToolName};
@@ -88,7 +89,7 @@ impl What {
 
 pub(crate) async fn run(args: CallArgs, format: Format) -> Result<(), Failure> {
     let sidecar = args.sidecar.client()?;
-    let arguments = arguments(&args)?;
+    let arguments = arguments(args.args.as_deref(), &args.what.resource)?;
     let task = args.what.begin(&sidecar, Presenter::Sidecar).await?;
     let call = Call {
         task: task.id,
@@ -97,7 +98,11 @@ pub(crate) async fn run(args: CallArgs, format: Format) -> Result<(), Failure> {
         resource: args.what.resource.clone(),
         arguments: arguments.into(),
     };
-    let answer = sidecar.call(&call).await.map_err(|e| e.to_denial())?;
+    show(sidecar.call(&call).await.map_err(|e| e.to_denial())?, format)
+}
+
+/// Shows what a tool answered, or fails with why it did not.
+pub(crate) fn show(answer: ToolAnswer, format: Format) -> Result<(), Failure> {
     if let Some(denial) = answer.denial {
         return Err(denial.into());
     }
@@ -119,12 +124,13 @@ fn awaits_people(failed: &CallFailed) -> bool {
     matches!(failed, CallFailed::Denied(denial) if awaited(denial).is_some())
 }
 
-fn arguments(args: &CallArgs) -> Result<Vec<u8>, Failure> {
-    if let Some(text) = &args.args {
+/// Takes the arguments as they were given; for a file they are its path when left out.
+pub(crate) fn arguments(given: Option<&str>, resource: &Resource) -> Result<Vec<u8>, Failure> {
+    if let Some(text) = given {
         serde_json::from_str::<Value>(text).map_err(|e| Failure::usage(format!("--args is not JSON: {e}")))?;
-        return Ok(text.clone().into_bytes());
+        return Ok(text.as_bytes().to_vec());
     }
-    let path = args.what.resource.as_str().strip_prefix("file:///");
+    let path = resource.as_str().strip_prefix("file:///");
     let value = path.map_or_else(|| json!({}), |path| json!({"path": path}));
     Ok(value.to_string().into_bytes())
 }

@@ -1,7 +1,7 @@
 //! `crumb export`: every manifest in force as a file, to be kept where changes are reviewed.
 
 use crate::{
-    apply::AdminArg,
+    admin::AdminSocket,
     exit::{Exit, Failure},
     output::{self, Format},
 };
@@ -25,7 +25,7 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
-    admin: AdminArg,
+    admin: AdminSocket,
 }
 
 pub(crate) async fn run(args: ExportArgs, format: Format) -> Result<(), Failure> {

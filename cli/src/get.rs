@@ -1,7 +1,7 @@
 //! `crumb get`: the manifests in force, as a listing, or one of them to be read or changed.
 
 use crate::{
-    apply::AdminArg,
+    admin::AdminSocket,
     exit::{Exit, Failure},
     output::{self, Form, dim, verdict},
 };
@@ -24,7 +24,7 @@ pub(crate) struct GetArgs {
     /// One of them.
     name: Option<String>,
     #[command(flatten)]
-    admin: AdminArg,
+    admin: AdminSocket,
 }
 
 /// Which kinds are wanted.
@@ -157,13 +157,13 @@ fn row(m: &wire::Manifest) -> Vec<String> {
 }
 
 /// Returns the last day before a moment, as manifests write it.
-fn last_day(end: u64) -> Option<String> {
+pub(crate) fn last_day(end: u64) -> Option<String> {
     let last = i64::try_from(end).ok()?.checked_sub(1).filter(|last| *last >= 0)?;
     OffsetDateTime::from_unix_timestamp(last).ok().map(|at| at.date().to_string())
 }
 
 /// Writes rows in columns. The last one may be coloured, so it is never padded.
-fn table(head: &[&str], rows: &[Vec<String>]) {
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..head.len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0))
         .collect();

@@ -2,6 +2,7 @@
 //!
 //! A library as well as a program, so that the benchmarks run the same development stack as `crumb dev`.
 
+mod actor;
 mod admin;
 mod apply;
 mod approve;
@@ -15,10 +16,12 @@ mod dev;
 mod exit;
 mod export;
 mod get;
+mod hand;
 mod output;
 pub mod places;
 mod policy;
 mod requests;
+mod review;
 mod revoke;
 mod scope;
 mod secret_file;
@@ -27,6 +30,7 @@ mod session;
 mod span;
 pub mod stack;
 mod token;
+mod why;
 
 use clap::{Parser, Subcommand};
 use exit::{Exit, Failure};
@@ -37,6 +41,7 @@ use tracing_subscriber::EnvFilter;
 const EXAMPLES: &str = "\
 Examples:
   crumb demo                     the whole story in twelve steps, then exit
+  crumb demo governance          who may have what, in six acts
   crumb dev                      a broker, a sidecar and two tool servers on this machine, until Ctrl-C
   crumb session open --agent research-bot --intent 'read the docs' --origin user:bob@acme.example \\
       --allow 'files read_file read file:///docs/*'
@@ -45,6 +50,8 @@ Examples:
   crumb approve apr_… --token-file ~/.crumb/id-token
   crumb revoke session ses_… --why 'it went astray'
   crumb audit tail --follow
+  crumb why req_…
+  crumb review --due
   crumb apply -f registry/ --dry-run --diff
 
 Exit codes: 0 ok, 1 unexpected, 2 usage, 3 denied, 4 approval pending, 5 no identity, 6 unreachable, 7 check failed,
@@ -69,6 +76,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Open, delegate, take over, describe and close sessions; see what drift has halted.
     Session(session::SessionArgs),
+    /// Hand a token on to another agent without the broker, and call with one that was handed on.
+    Hand(hand::HandArgs),
     /// Call a tool through the sidecar, which attaches a call token.
     Call(call::CallArgs),
     /// Get a call token, for a program that makes its own calls.
@@ -85,6 +94,10 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     /// End what something was given, and stop what it would be given, until it is lifted.
     KillSwitch(revoke::KillSwitchArgs),
+    /// Say why: what was decided on something and by which rule, or what would be.
+    Why(why::WhyArgs),
+    /// Review what agents may do against what they used, and record a reviewer's decision.
+    Review(review::ReviewArgs),
     /// Read the trail.
     Audit(audit::AuditArgs),
     /// Check, test, explain and compare policy bundles, offline.
@@ -105,6 +118,9 @@ enum Command {
     /// Replay a stolen token, as another workload, for the demo.
     #[command(hide = true)]
     Intruder(demo::IntruderArgs),
+    /// Be an agent that does what it is told, for the demo.
+    #[command(hide = true)]
+    Actor(actor::ActorArgs),
 }
 
 /// Runs the command line, and returns its exit code.
@@ -139,6 +155,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, format()?).await,
         Command::Dev(args) => dev::run(args, format()?).await,
         Command::Session(args) => session::run(args, format()?).await,
+        Command::Hand(args) => hand::run(args, format()?).await,
         Command::Call(args) => call::run(args, format()?).await,
         Command::Token(args) => token::run(args, format()?).await,
         Command::Requests(args) => requests::run(args, format()?).await,
@@ -147,6 +164,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Appeal(args) => approve::appeal(args, format()?).await,
         Command::Revoke(args) => revoke::run(args, format()?).await,
         Command::KillSwitch(args) => revoke::kill_switch(args, format()?).await,
+        Command::Why(args) => why::run(args, format()?).await,
+        Command::Review(args) => review::run(args, format()?).await,
         Command::Audit(args) => audit::run(args, format()?).await,
         Command::Policy(args) => policy::run(args, format()?),
         Command::Apply(args) => apply::run(args, format()?).await,
@@ -156,6 +175,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => Err(bench::run(args)),
         Command::Serve(args) => serve::run(args).await,
         Command::Intruder(args) => demo::intrude(args).await,
+        Command::Actor(args) => actor::run(args).await,
     }
 }
 
@@ -197,6 +217,14 @@ mod tests {
             "crumb kill-switch --list",
             "crumb kill-switch --lift agent bot --why x",
             "crumb requests --watch --state pending",
+            &format!("crumb why {ID}"),
+            "crumb why --agent bot --tool read_file --operation read --resource docs/*",
+            &format!("crumb why --session {SESSION} --tool read_file --operation read --resource a -o json"),
+            "crumb review",
+            "crumb review bot --since 30d --propose -",
+            "crumb review --due",
+            "crumb review bot --keep --reason x --token-file - --next-review 2027-01-31",
+            "crumb review bot --narrow --manifest m.yaml --reason x --token-file f",
             &format!("crumb approve {ID} --ttl 5m --token-file -"),
             &format!("crumb deny {ID} --why x --token-file f"),
             &format!("crumb appeal {ID} --why x --broker b:1 --broker-id spiffe://td/broker"),
@@ -223,6 +251,19 @@ mod tests {
             &format!("crumb deny {ID} --token-file f"),
             &format!("crumb appeal {ID}"),
             "crumb requests --state forgotten",
+            "crumb why",
+            "crumb why --tool read_file --operation read --resource a",
+            "crumb why --agent bot --tool read_file --operation read",
+            "crumb why --agent bot --tool read_file --operation read --resource a/../b",
+            &format!("crumb why {ID} --agent bot"),
+            "crumb review bot --keep --token-file -",
+            "crumb review bot --keep --reason x",
+            "crumb review bot --keep --narrow --reason x --token-file -",
+            "crumb review --remove --reason x --token-file -",
+            "crumb review bot --reason x",
+            "crumb review bot --keep --reason x --token-file - --manifest m.yaml",
+            "crumb review --propose -",
+            "crumb review --since 401d",
             &format!("crumb session delegate {SESSION} --to bot --intent x --allow y"),
         ] {
             assert!(!parses(line), "{line}");

@@ -1,8 +1,8 @@
 //! Who we are and who the other end is: SVIDs from the Workload API, and mutual TLS with them.
 //!
 //! [`Workload`] holds our own SVID and the bundles, kept fresh over the Workload API socket. [`Listener`] accepts peers,
-//! [`channel`] and [`Connector`] dial them. It is apart because it is the only room that sees the `spiffe` crate and
-//! rustls: everybody else gets a stream and a [`PeerSvid`].
+//! [`channel`] and [`Connector`] dial them. It is apart because it is the only room that sees the `spiffe` crate and,
+//! for mTLS, rustls: everybody else gets a stream and a [`PeerSvid`].
 //!
 //! # Invariants
 //!

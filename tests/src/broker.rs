@@ -375,6 +375,8 @@ pub fn exchange(session: &str) -> ExchangeRequest {
         ttl_s: 0,
         holder: String::new(),
         process: None,
+        may_act: vec![],
+        delegation_key: vec![],
     }
 }
 

@@ -231,6 +231,7 @@ pub fn claims(holder: SpiffeId, audience: Audience, now: Timestamp) -> Claims {
         ]),
         issued_at: now,
         expires_at: now.plus(Duration::from_secs(600)),
+        may_act: None,
         depth_limit: 8,
         identity_provider: "spire".parse().expect("a provider"),
     }

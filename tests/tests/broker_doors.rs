@@ -1,19 +1,22 @@
 //! The doors of the broker: who gets in, what is served behind each, and what everybody else gets.
 
 use crumb_broker::RunError;
+use crumb_identity::Connector;
 use crumb_proto::wire::{
     ListAgentsRequest, ListToolServersRequest, TailRequest, registry_service_client::RegistryServiceClient,
     session_service_client::SessionServiceClient,
 };
 use crumb_tests::{
-    broker::{AGENT_PATH, PATIENCE, Setup, TestBroker, exchange, opening, reason},
+    broker::{AGENT_PATH, Client, PATIENCE, Setup, TestBroker, exchange, opening, reason},
     certificates::issue::leaf_params,
     member::{Member, id, root, svid},
     processes::copy_program,
     skip::skipped,
 };
+use prost::Message as _;
 use rustix::process::geteuid;
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     process::Command,
@@ -25,12 +28,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tonic::{
-    Code,
+    Code, Request,
     body::Body,
+    client::Grpc,
     codegen::{Service, http},
     transport::{Endpoint, Error},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -243,4 +248,108 @@ async fn a_message_that_is_too_long_is_refused() {
     let status = client.open(request).await.expect_err("refused");
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
     client.session().await;
+}
+
+/// What the network serves, and what a workload that is nobody's agent is told when it asks with an empty message. A new
+/// method comes here with the test of whose it is.
+const SERVED: [(&str, &str); 19] = [
+    ("ApprovalService.Appeal", "request_invalid"),
+    ("ApprovalService.Approve", "request_invalid"),
+    ("ApprovalService.ListApprovals", "answered"),
+    ("ApprovalService.Refuse", "request_invalid"),
+    ("ApprovalService.WatchApproval", "request_invalid"),
+    ("AuditService.RecordDecisions", "request_invalid"),
+    ("AuditService.Tail", "not_an_operator"),
+    ("FeedService.Watch", "answered"),
+    ("RegistryService.Apply", "not_an_operator"),
+    ("RegistryService.GetManifests", "not_an_operator"),
+    ("RegistryService.ListAgents", "answered"),
+    ("RegistryService.ListToolServers", "answered"),
+    ("RegistryService.ListUnknown", "not_an_operator"),
+    ("RegistryService.RenewLease", "request_invalid"),
+    ("SessionService.CloseSession", "request_invalid"),
+    ("SessionService.Delegate", "request_invalid"),
+    ("SessionService.DescribeSession", "request_invalid"),
+    ("SessionService.OpenSession", "request_invalid"),
+    ("TokenService.Exchange", "request_invalid"),
+];
+
+/// Asks with an empty message, and says what came: `answered`, a reason, or a status.
+async fn knock(channel: crumb_identity::Channel, path: String) -> String {
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.expect("the broker is there");
+    let path = path.try_into().expect("a path");
+    let answer = grpc.server_streaming(Request::new(()), path, ProstCodec::<(), ()>::default()).await;
+    let Err(status) = answer else { return "answered".to_owned() };
+    let reason = crumb_proto::from_status(&status).map(|denial| denial.reason.code().to_owned());
+    reason.unwrap_or_else(|| format!("{:?}", status.code()))
+}
+
+#[tokio::test]
+async fn the_network_serves_these_methods_and_no_others() {
+    let broker = TestBroker::start().await;
+    let stranger = broker.client("/somebody").await;
+    let files = prost_types::FileDescriptorSet::decode(crumb_proto::DESCRIPTORS).expect("our own").file;
+    let mut found = BTreeMap::new();
+    for service in files.iter().flat_map(|file| &file.service) {
+        for method in &service.method {
+            let name = format!("{}.{}", service.name(), method.name());
+            let path = format!("/crumb.v1.{}/{}", service.name(), method.name());
+            found.insert(name, knock(stranger.channel.clone(), path).await);
+        }
+    }
+    assert!(found.len() > 30, "{} methods", found.len());
+    found.retain(|_, said| said != "Unimplemented");
+    let served: BTreeMap<_, _> = SERVED.map(|(name, said)| (name.to_owned(), said.to_owned())).into();
+    assert_eq!(found, served);
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).expect("short").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes()[..], body].concat()
+}
+
+/// Sends what no client of ours would, and returns the code with which the broker ends the connection.
+async fn attack(client: &Client, broker: &TestBroker, frames: impl Iterator<Item = Vec<u8>>) -> u32 {
+    const GOAWAY: u8 = 7;
+    let connector = Connector::new(client.member.workload.clone(), id("/broker"));
+    let mut stream = connector.connect(&broker.ready.addr.to_string()).await.expect("connected");
+    let begin = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat();
+    let bytes = frames.fold(begin, |bytes, frame| [bytes, frame].concat());
+    // It may hang up before it has read everything.
+    let (mut answer, mut read) = (Vec::new(), [0; 4096]);
+    let sent = stream.write_all(&bytes).await.and(stream.flush().await);
+    while let Ok(len @ 1..) = timeout(PATIENCE, stream.read(&mut read)).await.expect("it ends in time") {
+        answer.extend_from_slice(&read[..len]);
+    }
+    let mut rest = &answer[..];
+    while let [a, b, c, kind, _, body @ ..] = rest {
+        let len = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        if *kind == GOAWAY {
+            return u32::from_be_bytes(body[8..12].try_into().expect("four bytes"));
+        }
+        rest = body.get(4 + len..).unwrap_or_default();
+    }
+    panic!("no word of why: {sent:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_resets_or_of_headers_ends_its_own_connection_alone() {
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    let broker = TestBroker::start().await;
+    let (flooder, client) = (broker.client("/somebody").await, broker.client(AGENT_PATH).await);
+    let session = client.session().await;
+    // POST, https, the shortest path.
+    let begin = [0x83, 0x87, 0x84];
+    let reset = |n: u32| [frame(1, 5, 2 * n + 1, &begin), frame(3, 0, 2 * n + 1, &8u32.to_be_bytes())].concat();
+    let headers = |n: u32| frame(if n == 0 { 1 } else { 9 }, 0, 1, &[0; 4096]);
+    for round in 0..4 {
+        let resets = attack(&flooder, &broker, (0..1000).map(reset));
+        let endless = attack(&flooder, &broker, (0..100).map(headers));
+        let (resets, endless, issued) = tokio::join!(resets, endless, client.exchange(exchange(&session)));
+        assert_eq!(resets, ENHANCE_YOUR_CALM, "round {round}");
+        assert_ne!(endless, 0, "round {round}");
+        issued.expect("others are served meanwhile");
+    }
 }

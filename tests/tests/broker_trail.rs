@@ -9,6 +9,8 @@ use crumb_tests::broker::{
     request_id, trail,
 };
 use crumb_token::{RecordId, TokenText, parse::Unverified};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
@@ -55,6 +57,59 @@ async fn a_denial_is_on_record_as_fully_as_a_grant() {
     assert_eq!((record.owner.as_str(), record.agent.as_str()), ("ada@a.test", "research-bot"));
     assert_eq!(record.asked, request.scope.expect("a scope").grants);
     assert!(record.granted.is_empty() && record.token_id.is_empty());
+}
+
+/// Fields of an exchange that its record does not repeat, and what is there instead.
+const LEFT_OUT: [(&str, &str); 3] = [
+    ("ttl_s", "the token's end"),
+    ("may_act", "the detail of a grant, or the denial"),
+    ("delegation_key", "nothing: a public key, which the token has"),
+];
+
+#[tokio::test]
+async fn each_field_of_an_exchange_is_on_record_or_listed_as_left_out() {
+    let broker = TestBroker::start().await;
+    let client = broker.client(AGENT_PATH).await;
+    let mut request = exchange(&client.session().await);
+    request.task = "a step like no other".into();
+    request.holder = "spiffe://a.test/agent/research-bot".into();
+    let exe = "/opt/like-no-other".to_owned();
+    request.process = Some(Process { pid: 7, uid: 1000, gid: 1000, exe: exe.clone(), exe_sha256: vec![7; 32] });
+    client.exchange(request.clone()).await.expect("a token");
+    let record = format!("{:?}", of_kind(&broker.trail().await, "exchange"));
+    let kept = [
+        ("request_id", request.request_id),
+        ("session_id", request.session_id),
+        ("holder", request.holder),
+        ("task", request.task),
+        ("process", exe),
+        ("scope", "file:///docs/*".to_owned()),
+    ];
+    for (field, value) in &kept {
+        assert!(record.contains(value), "{field}: {record}");
+    }
+    let files = FileDescriptorSet::decode(crumb_proto::DESCRIPTORS).expect("our own").file;
+    let messages = files.iter().flat_map(|file| &file.message_type);
+    let fields: BTreeSet<_> =
+        messages.filter(|m| m.name() == "ExchangeRequest").flat_map(|m| &m.field).map(|f| f.name()).collect();
+    let listed = kept.iter().map(|(field, _)| *field).chain(LEFT_OUT.map(|(field, _)| field)).collect();
+    assert_eq!(fields, listed);
+}
+
+#[tokio::test]
+async fn sql_in_an_intent_is_a_text() {
+    let broker = TestBroker::start().await;
+    let client = broker.client(AGENT_PATH).await;
+    let intent = "'); DROP TABLE audit; UPDATE sessions SET closed_at = 0; --";
+    let mut open = opening();
+    open.intent = intent.into();
+    let (other, session) = (client.session().await, client.open(open).await.expect("a sentence like any other"));
+    let mut request = exchange(&session);
+    request.task = "x' OR '1'='1".into();
+    client.exchange(request).await.expect("a token");
+    client.exchange(exchange(&other)).await.expect("a token in the other session");
+    let records = trail(broker.admin(), TailRequest { session_id: session, ..TailRequest::default() }).await;
+    assert_eq!(records.iter().map(|r| r.intent.as_str()).collect::<Vec<_>>(), [intent; 2]);
 }
 
 #[tokio::test]

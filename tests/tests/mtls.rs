@@ -2,7 +2,11 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crumb_identity::{Alpn, ConnectError, Connector, InvalidSvid, Peers, RefusedByServer, RefusedPeer, SystemClock};
+use crumb_dev_identity::{DevWorkloadApi, Entry, Selector, Settings};
+use crumb_identity::{
+    Alpn, ConnectError, Connector, Endpoint, InvalidSvid, Listener, Peers, RefusedByServer, RefusedPeer, SystemClock,
+    Workload,
+};
 use crumb_tests::{
     certificates::{Authority, Chain, issue::leaf_params},
     handshake::{self, PATIENCE, Watched},
@@ -207,6 +211,33 @@ async fn an_expired_identity_accepts_nobody() {
     assert_eq!(visit(&mut listener, &client).await, Err("no_identity"));
     let later = clock.now().wall;
     assert_eq!(server.workload.revalidate(accepted.peer(), later), Err(InvalidSvid::NoBundle));
+}
+
+#[tokio::test]
+async fn an_identity_serves_on_without_its_workload_api_and_never_past_its_end() {
+    let place = tempfile::tempdir().expect("a directory");
+    let socket = place.path().join("run").join("api.sock");
+    let api = DevWorkloadApi::start(socket, Settings::new(Arc::new(SystemClock::new()))).await.expect("it starts");
+    let own = "spiffe://dev.crumb.invalid/both".parse::<crumb_token::SpiffeId>().expect("canonical");
+    let pid = i32::try_from(std::process::id()).expect("a process number");
+    let entry = Entry { spiffe_id: own.clone(), selectors: vec![Selector::Pid(pid)], hint: None };
+    api.entries().add(entry).expect("a usable entry");
+    let endpoint: Endpoint = api.endpoint().parse().expect("an endpoint");
+    let workload = Workload::connect(&endpoint, PATIENCE).await.expect("an identity");
+    let clock = Arc::new(ForwardClock::default());
+    let (any, dyn_clock): (_, Arc<dyn Clock>) = ("127.0.0.1:0".parse().expect("an address"), clock.clone());
+    let listener = Listener::bind(any, workload.clone(), Peers::TrustDomain, dyn_clock, Alpn::H2).await;
+    let mut listener = Watched::start(listener.expect("a port"));
+    let target = listener.addr.to_string();
+    let connector = Connector::with_alpn(workload.clone(), own, Alpn::H2);
+
+    api.shutdown().await;
+    let (dialled, accepted) = tokio::join!(connector.connect(&target), listener.next());
+    assert!(dialled.is_ok() && accepted.is_some(), "what it has is still good: {dialled:?}");
+    let left = workload.svid_expires_at().expect("an SVID").since(clock.now().wall);
+    clock.forward(left);
+    let (_, refusal) = tokio::join!(connector.connect(&target), listener.next_refusal());
+    assert_eq!(refusal.why.code(), "no_identity");
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ impl Stage {
             ttl: None,
             holder: None,
             process: None,
+            handing: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The cache against a broker in memory: single flight, renewal, outage, and tokens that are not what was asked for.
 
 use super::*;
+use crate::delegator::Delegator;
 use crate::fixtures::{FakeBroker, FakeOwn, OWN_ID, StillClock, caller, grants, key_of, process, session_id};
 use futures::future::join_all;
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ fn bench(life_s: u64) -> Bench {
         Arc::<FakeBroker>::clone(&broker),
         Arc::<StillClock>::clone(&clock),
         Arc::<FakeOwn>::clone(&own),
+        Delegator::new().key(),
         CancellationToken::new(),
     );
     Bench { clock, broker, cache, own }
@@ -58,13 +60,17 @@ async fn every_part_of_the_request_tells_tokens_apart() {
         RequestKey { audience: "spiffe://td/tool/mail".parse().expect("an audience"), ..base.clone() },
         RequestKey { grants: grants("docs/a.md"), ..base.clone() },
         RequestKey { ttl_s: 60, ..base.clone() },
+        RequestKey {
+            may_act: vec![("bot".parse().expect("a name"), "spiffe://td/agent/bot".parse().expect("an id"))],
+            ..base.clone()
+        },
         RequestKey { presenter: Presenter::Agent("spiffe://td/agent/bot".parse().expect("an id")), ..base.clone() },
     ];
     let mut ids = std::collections::BTreeSet::new();
     for key in others.into_iter().chain([base]).map(Arc::new) {
         ids.insert(b.cache.get(&key, &process()).await.expect("granted").id);
     }
-    assert_eq!((ids.len(), b.broker.exchanges()), (8, 8));
+    assert_eq!((ids.len(), b.broker.exchanges()), (9, 9));
 }
 
 #[tokio::test]
@@ -155,11 +161,15 @@ async fn a_renewal_that_people_would_have_to_approve_is_tried_once() {
 
 #[tokio::test]
 async fn a_token_for_something_else_is_not_used() {
-    let tamper: [fn(&mut Exchange); 4] = [
+    let tamper: [fn(&mut Exchange); 5] = [
         |e| e.session = session_id(9),
         |e| e.audience = "spiffe://td/tool/mail".parse().expect("an audience"),
         |e| e.holder = Some("spiffe://td/mallory".parse().expect("an id")),
         |e| e.grants = grants("*"),
+        |e| {
+            let to = vec![("bot".parse().expect("a name"), "spiffe://td/agent/bot".parse().expect("an id"))];
+            e.handing = Some(Handing { key: Delegator::new().key(), to });
+        },
     ];
     for instead in tamper {
         let b = bench(900);

@@ -16,6 +16,7 @@ fn parent(resource: &str) -> (Parent, Grants) {
         ttl: None,
         holder: None,
         process: Some(process()),
+        handing: None,
     };
     let minted = mint_for(&exchange, at(1000), 900);
     (Parent::read(&minted.token.decode().expect("base64url")).expect("a token"), minted.grants)

@@ -1,9 +1,9 @@
 //! The messages of the sidecar's service: read into vocabulary, all that is wrong named at once, and written out of it.
 
-use crate::sidecar::{Beginning, Delegating, Opening};
+use crate::sidecar::{Beginning, Begun, Delegating, HandingOver, Opening};
 use crumb_proto::{
     Violations,
-    convert::{envelope, origin, scope, to_origin, to_scope},
+    convert::{envelope, origin, scope, to_grants, to_origin, to_scope},
     status::invalid,
     wire,
 };
@@ -11,7 +11,12 @@ use crumb_sdk::{
     broker::{SessionDescription, SubjectToken},
     sidecar::WAIT_MAX,
 };
-use crumb_token::{Ask, Origin, origin::Assurance};
+use crumb_token::{
+    AgentName, Ask, Caveat, Origin, SpiffeId, ToolName,
+    handover::{DelegationKey, MayAct},
+    origin::Assurance,
+    profile::SET_LEN_MAX,
+};
 use std::time::Duration;
 use tonic::Status;
 use zeroize::Zeroizing;
@@ -106,9 +111,65 @@ pub(super) fn read_beginning(v: &mut Violations, message: &wire::BeginTaskReques
             None
         }
     };
+    let may_act = read_may_act(v, &message.may_act);
     let (audience, grants) = scope?;
-    let (session, task, by_agent) = (session?, task?, by_agent?);
-    Some(Beginning { session, task, audience, grants, ttl_s: message.ttl_s, by_agent })
+    let (session, task, by_agent, may_act) = (session?, task?, by_agent?, may_act?);
+    Some(Beginning { session, task, audience, grants, ttl_s: message.ttl_s, by_agent, may_act })
+}
+
+fn read_may_act(v: &mut Violations, may_act: &[wire::MayAct]) -> Option<Vec<(AgentName, SpiffeId)>> {
+    if may_act.len() > MayAct::DELEGATES_MAX {
+        v.add("may_act", format!("has at most {} entries", MayAct::DELEGATES_MAX));
+        return None;
+    }
+    let read = |(i, wire): (usize, &wire::MayAct)| {
+        let agent = v.parse(format!("may_act[{i}].agent"), &wire.agent);
+        let peer = v.parse(format!("may_act[{i}].peer"), &wire.peer);
+        Some((agent?, peer?))
+    };
+    let read: Vec<_> = may_act.iter().enumerate().filter_map(read).collect();
+    (read.len() == may_act.len()).then_some(read)
+}
+
+pub(super) fn read_handing_over(v: &mut Violations, message: &wire::HandOverRequest) -> Option<HandingOver> {
+    let task = v.parse("task_id", &message.task_id);
+    let to = v.parse("to", &message.to);
+    let onward = match message.onward_key.is_empty() {
+        true => Some(None),
+        false => v.keep("onward_key", DelegationKey::try_from(&message.onward_key[..])).map(Some),
+    };
+    let caveats = read_caveats(v, message);
+    let ttl = Duration::from_secs(message.ttl_s.into());
+    Some(HandingOver { task: task?, to: to?, onward: onward?, caveats: caveats?, ttl })
+}
+
+fn read_caveats(v: &mut Violations, message: &wire::HandOverRequest) -> Option<Vec<Caveat>> {
+    let mut caveats = Vec::new();
+    if message.tools.len() > SET_LEN_MAX {
+        v.add("tools", format!("has at most {SET_LEN_MAX} entries"));
+        return None;
+    }
+    if !message.tools.is_empty() {
+        let tools: Vec<ToolName> = message.tools.iter().filter_map(|tool| v.parse("tools", tool)).collect();
+        (tools.len() == message.tools.len()).then_some(())?;
+        caveats.push(Caveat::ToolOneOf(tools.into_iter().collect()));
+    }
+    if !message.operation.is_empty() {
+        caveats.push(Caveat::Operation(v.parse("operation", &message.operation)?));
+    }
+    if !message.resource.is_empty() {
+        caveats.push(Caveat::Resource(v.parse("resource", &message.resource)?));
+    }
+    Some(caveats)
+}
+
+/// Writes a task that was begun.
+pub(super) fn to_begun(begun: &Begun) -> wire::BeginTaskResponse {
+    wire::BeginTaskResponse {
+        task_id: begun.task.to_string(),
+        grants: to_grants(&begun.grants),
+        expires_at: begun.expires_at.as_unix_s(),
+    }
 }
 
 pub(super) fn read_ask(v: &mut Violations, tool: &str, operation: &str, resource: &str) -> Option<Ask> {

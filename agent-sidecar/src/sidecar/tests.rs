@@ -1,5 +1,7 @@
 //! Sessions, tasks and calls against a broker and tool servers in memory.
 
+mod crossed;
+
 use super::*;
 use crate::fixtures::{
     AUDIENCE, FakeBroker, FakeOwn, FakeTools, StillClock, approval_id, at, caller, description, grants, process,
@@ -20,9 +22,16 @@ fn bench() -> Bench {
     let (broker, own, tools) = (FakeBroker::new(&clock, 900), FakeOwn::new(), Arc::<FakeTools>::default());
     let shared: Arc<dyn Broker> = Arc::<FakeBroker>::clone(&broker);
     let (clock, own): (Arc<dyn Clock>, Arc<dyn OwnIdentity>) = (clock, own);
-    let cache = Cache::new(Arc::clone(&shared), Arc::clone(&clock), Arc::clone(&own), CancellationToken::new());
+    let delegation = Arc::new(Delegator::new());
+    let cache = Cache::new(
+        Arc::clone(&shared),
+        Arc::clone(&clock),
+        Arc::clone(&own),
+        delegation.key(),
+        CancellationToken::new(),
+    );
     let seen: Arc<dyn Tools> = Arc::<FakeTools>::clone(&tools);
-    let parts = Parts { broker: shared, tools: seen, own, clock, cache, memory_locked: false };
+    let parts = Parts { broker: shared, tools: seen, own, clock, cache, delegation, memory_locked: false };
     Bench { broker, tools, sidecar: Sidecar::new(parts) }
 }
 
@@ -43,7 +52,7 @@ fn opening() -> Opening {
 
 fn beginning(session: SessionId, by_agent: bool) -> Beginning {
     let audience = AUDIENCE.parse().expect("an audience");
-    Beginning { session, task: None, audience, grants: grants("docs/*"), ttl_s: 0, by_agent }
+    Beginning { session, task: None, audience, grants: grants("docs/*"), ttl_s: 0, by_agent, may_act: vec![] }
 }
 
 fn ask() -> Ask {

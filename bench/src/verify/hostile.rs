@@ -8,7 +8,7 @@ use crate::{
     world,
 };
 use anyhow::{Context, ensure};
-use crumb_tests::vectors::{generated_hostile, hostile_tokens, player};
+use crumb_tests::vectors::{forge, generated_hostile, handed_on, hostile_tokens, player};
 use crumb_token::{Now, SpiffeId, Timestamp, TokenText};
 use crumb_verifier::Verifier;
 use std::{hint::black_box, time::Duration};
@@ -27,6 +27,7 @@ pub(super) fn rows(effort: Effort, generated: u64) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         court.row("every hostile token of the corpus", corpus)?,
         court.row("valid tokens changed by random seeds", mutated)?,
+        court.most_signatures()?,
     ])
 }
 
@@ -43,6 +44,15 @@ impl Court {
         let now = Now { wall: Timestamp::from_unix_s(player::NOW), ticks: Duration::ZERO };
         let ask = player::ask(&player::call()).context("a call")?;
         Ok(Self { verifier: world::verifier_at(now, 0)?, now, peer: player::HOLDER.parse()?, ask })
+    }
+
+    /// The most that a token without the last secret can make of the verifier: eight hops, two signatures each. No mark is
+    /// about it, for whoever has such a token was named by the broker.
+    fn most_signatures(&self) -> anyhow::Result<Row> {
+        let token = TokenText::from_bytes(&forge::bytes(&handed_on::unproved()));
+        let took = (0..AGAIN).map(|_| self.refuse(&token)).collect::<anyhow::Result<Vec<_>>>()?;
+        let what = "eight hops: 17 signatures that verify, and a proof that does not";
+        Ok(Row::new("hostile:hops", what).live(1).blocks(9).took(&Series::of(took)))
     }
 
     fn row(&self, what: &str, tokens: impl Iterator<Item = Vec<u8>>) -> anyhow::Result<Row> {

@@ -24,16 +24,16 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// `subject_invalid` for a token that does not verify, opens sessions as well, or lets somebody else act;
+    /// `subject_invalid` for a token that does not verify, opens sessions as well or may do so, or lets somebody else act;
     /// `not_an_approver` when it names no person.
-    pub(crate) fn recognise(&self, token: &str, through: Presenter) -> Result<Viewer, Denial> {
+    pub(crate) async fn recognise(&self, token: &str, through: Presenter) -> Result<Viewer, Denial> {
         let refuse = |reason: Reason, rule: &str| Err(Denial::new(reason).by(rule, "the broker"));
-        let now = self.clock.now();
+        let clock = self.clock.as_ref();
         // Such a token is in an agent's hands: whoever holds it speaks for the person, and is not the person.
-        if self.subjects.verify(token, now).is_ok() {
+        if self.subjects.takes(token, clock).await? {
             return refuse(Reason::SubjectInvalid, "a token that opens sessions approves nothing");
         }
-        let facts = self.approvers.verify(token, now)?;
+        let facts = self.approvers.verify(token, clock).await?;
         let admitted = match &through {
             Presenter::Workload(peer) => facts.admits(peer),
             // An operator is none of those whom a token can name.

@@ -6,6 +6,7 @@ use crate::{
     caller::Caller,
     drift::Event,
     exchange::{self, Exchange, Inputs},
+    handover::{self, Handing},
     keys::NotSigned,
     process::LocalProcess,
     registry::Registry,
@@ -14,9 +15,14 @@ use crate::{
     store::{Answer, Issuance, Known, Request, Seen, Written},
 };
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{Claims, Denial, Reason, RequestId, Timestamp, TokenId, TokenText, mint::MintError, revocation};
+use crumb_token::{
+    Claims, Denial, Reason, RequestId, Timestamp, TokenId, TokenText,
+    handover::{DelegationKey, MayAct},
+    mint::MintError,
+    revocation,
+};
 use prost::Message as _;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tonic::Extensions;
 use uuid::Uuid;
 
@@ -68,6 +74,9 @@ impl Broker {
         let exchange = read(wire).map_err(Stop::Malformed)?;
         record.attest(exchange.process.as_ref());
         let request = asked.request(&caller, now).ok_or_else(|| Denial::new(Reason::RequestInvalid))?;
+        if let Some(issued) = self.by_memory(&exchange, &caller, &request, record, now).await? {
+            return Ok(issued);
+        }
         let Known { seen, session } = self.store.look_up(request.key.clone(), Some(exchange.session)).await?;
         if let Some(seen) = seen {
             return self.repeat(&seen, &request, &caller, session.as_ref(), now).await;
@@ -79,6 +88,8 @@ impl Broker {
         if let Some(session) = own {
             record.describe(session);
         }
+        // Before the decision: should the manifests change in between, what is written is refused.
+        let revision = self.registry().revision();
         let decided = self.decide(&exchange, &caller, session, now);
         let (claims, ruled) = decided.inspect_err(|denial| {
             let registry = self.registry();
@@ -96,19 +107,10 @@ impl Broker {
                 .by(rule, "the issuance policy")
                 .into());
         }
-        let mut allowed = record.clone();
-        allowed.issue(&claims);
-        allowed.allow();
-        let issuance = Issuance {
-            request: request.clone(),
-            claims: (&claims).into(),
-            token: claims.token.to_string(),
-            session: exchange.session,
-            changes: session.map_or(0, |session| session.review.changes),
-            budget,
-            redeems,
-            record: allowed,
-        };
+        self.check_endings(&claims).await?;
+        let changes = session.map_or(0, |session| session.review.changes);
+        let at = Standing { revision, changes };
+        let issuance = Issuance { budget, redeems, ..issuance(&request, &claims, at, record.clone()) };
         match self.store.issue(issuance).await? {
             Written::Committed => self.sign(claims, &request, now),
             Written::Seen(seen) => self.repeat(&seen, &request, &caller, session, now).await,
@@ -119,6 +121,51 @@ impl Broker {
         }
     }
 
+    /// Issues by what is remembered of the session, without a read before the write. `None` when anything stands in the way: then
+    /// nothing was written, and the store is asked first.
+    async fn by_memory(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        request: &Request,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, Stop> {
+        // A policy may look at how many tokens the session has had, which is not remembered.
+        let registry = self.registry();
+        if registry.policies().next().is_some() || self.feed.has_revoked_since(now) {
+            return Ok(None);
+        }
+        let Some(session) = self.store.recall(exchange.session) else { return Ok(None) };
+        let Ok((claims, ruled)) = self.decide(exchange, caller, Some(&session), now) else { return Ok(None) };
+        if ruled != Ruled::default() {
+            return Ok(None);
+        }
+        let mut record = record.clone();
+        record.describe(&session);
+        let at = Standing { revision: registry.revision(), changes: session.review.changes };
+        match self.store.issue(issuance(request, &claims, at, record)).await? {
+            Written::Committed => {
+                // There is no limit to hold it to, so it is counted once it is certain.
+                self.paces.take(&claims.agent, &claims.audience, None, now);
+                self.sign(claims, request, now).map(Some)
+            }
+            Written::Seen(_) | Written::SessionClosed | Written::Changed(_) | Written::TooManySessions => Ok(None),
+        }
+    }
+
+    /// Refuses what an ending of this very second reaches: it goes on afterwards, but a token of now would be dead at birth.
+    async fn check_endings(&self, claims: &Claims) -> Result<(), Denial> {
+        let targets = || revocation::targets(claims).collect();
+        if self.feed.has_revoked_since(claims.issued_at) && self.store.is_revoked(targets(), claims.issued_at).await? {
+            let denial = Denial::new(Reason::Overloaded).asked(&claims.audience);
+            return Err(denial
+                .by("something of it was revoked in this second", "the broker")
+                .next("ask again in a second"));
+        }
+        Ok(())
+    }
+
     /// Counts a refusal of what the session's own workload asked of a tool server that there is: nobody else's, and no invented
     /// one, moves the counters.
     fn count_denial(&self, own: Option<&Session>, exchange: &Exchange, registry: &Registry, now: Timestamp) {
@@ -127,7 +174,7 @@ impl Broker {
         }
     }
 
-    fn decide(
+    pub(crate) fn decide(
         &self,
         exchange: &Exchange,
         caller: &Caller,
@@ -141,6 +188,7 @@ impl Broker {
         if let Some(ttl) = ruled.ttl_max {
             claims.expires_at = claims.expires_at.min(now.plus(ttl));
         }
+        self.rule_delegates(registry, exchange, session, &mut claims, &ruled)?;
         self.fits(&claims)?;
         Ok((claims, ruled))
     }
@@ -172,6 +220,29 @@ impl Broker {
         let lately = self.paces.lately(&claims.agent, &claims.audience, claims.issued_at);
         let environment = &self.environment;
         ruling::decide(registry, &Facts { exchange, session, agent, server, claims, environment, lately })
+    }
+
+    /// Asks the same about everybody to whom the token may be handed on, as if each had asked: nobody will be asked then.
+    fn rule_delegates(
+        &self,
+        registry: &Registry,
+        exchange: &Exchange,
+        session: Option<&Session>,
+        claims: &mut Claims,
+        own: &Ruled,
+    ) -> Result<(), Denial> {
+        let Some(may_act) = claims.may_act.clone() else { return Ok(()) };
+        handover::check_offline(&claims.agent, own)?;
+        for delegate in &may_act.delegates {
+            let Some(agent) = registry.agent(&delegate.agent) else { return Err(Denial::new(Reason::Unforeseen)) };
+            let subject = claims.subject.as_ref().map(|subject| &subject.name);
+            self.stops().check_agent(&agent.name, Some(&agent.owner), subject)?;
+            self.leases.check(agent, claims.issued_at)?;
+            let ruled = self.rule(registry, exchange, session, &handover::as_asked_by(delegate, claims))?;
+            handover::check_offline(&agent.name, &ruled)?;
+            claims.expires_at = handover::end(agent, &ruled, claims);
+        }
+        Ok(())
     }
 
     /// Signs what has been committed.
@@ -227,10 +298,37 @@ impl Broker {
     }
 }
 
+/// Puts together what is written of a token that nobody had to approve and no policy limits.
+/// What a decision was made from, and has to be the same still when it is written.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// Which manifests were in force.
+    revision: u64,
+    /// How many times what is held against the session had changed.
+    changes: u64,
+}
+
+fn issuance(request: &Request, claims: &Claims, at: Standing, mut record: Record) -> Issuance {
+    record.issue(claims);
+    record.allow();
+    Issuance {
+        request: request.clone(),
+        claims: Arc::new(claims.into()),
+        token: claims.token.to_string(),
+        session: claims.session,
+        revision: at.revision,
+        changes: at.changes,
+        budget: None,
+        redeems: None,
+        record,
+    }
+}
+
 /// Notes what a request says, well-formed or not.
 fn note(record: &mut Record, wire: &wire::ExchangeRequest) {
     record.session_id = crate::audit::cut(&wire.session_id);
     record.holder = crate::audit::cut(&wire.holder);
+    record.task = crate::audit::cut(&wire.task);
     if let Some(scope) = &wire.scope {
         record.audience = crate::audit::cut(&scope.audience);
         record.ask(&scope.grants);
@@ -254,11 +352,32 @@ fn read(wire: &wire::ExchangeRequest) -> Result<Exchange, Violations> {
         None => Some(None),
         Some(process) => LocalProcess::read(&mut v, "process", process).map(Some),
     };
+    let handing = read_handing(&mut v, wire);
     let read = || {
         let (audience, grants) = scope?;
         let ttl = Duration::from_secs(wire.ttl_s.into());
-        Some(Exchange { session: session?, audience, grants, ttl, holder: holder?, task: task?, process: process? })
+        let (session, holder, handing, task, process) = (session?, holder?, handing?, task?, process?);
+        Some(Exchange { session, audience, grants, ttl, holder, handing, task, process })
     };
     let exchange = read();
     exchange.filter(|_| v.is_empty()).ok_or(v)
+}
+
+/// Reads to whom the token may be handed on: names and key together, or neither.
+fn read_handing(v: &mut Violations, wire: &wire::ExchangeRequest) -> Option<Option<Handing>> {
+    if wire.may_act.is_empty() && wire.delegation_key.is_empty() {
+        return Some(None);
+    }
+    if wire.may_act.is_empty() || wire.may_act.len() > MayAct::DELEGATES_MAX {
+        v.add("may_act", format!("has 1 to {} entries when there is a delegation key", MayAct::DELEGATES_MAX));
+        return None;
+    }
+    let key = v.keep("delegation_key", DelegationKey::try_from(&wire.delegation_key[..]));
+    let read = |(i, wire): (usize, &wire::MayAct)| {
+        let (agent, peer) =
+            (v.parse(format!("may_act[{i}].agent"), &wire.agent), v.parse(format!("may_act[{i}].peer"), &wire.peer));
+        Some((agent?, peer?))
+    };
+    let to: Vec<_> = wire.may_act.iter().enumerate().filter_map(read).collect();
+    (to.len() == wire.may_act.len()).then_some(Some(Handing { key: key?, to }))
 }

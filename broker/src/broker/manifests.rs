@@ -5,7 +5,7 @@ use crate::{
     audit::{Kind, Record, cut},
     feed,
     registry::{
-        Defect, Shelf,
+        Defect, Key, Shelf,
         plan::{self, Action, Change, NotApplied, Plan, Wanted},
     },
     store::{Ended, Ending},
@@ -52,9 +52,7 @@ impl Broker {
                     return Ok(Outcome::Defects(defects));
                 }
                 Err(NotApplied::Conflict { key, seen, kept }) => {
-                    let denial = Denial::new(Reason::RegistryConflict)
-                        .asked(format!("{key}, seen at version {seen}"))
-                        .by(format!("it is at version {kept}"), "the registry");
+                    let denial = conflict(&key, seen, kept);
                     self.refuse_apply(&wanted, denial.clone(), dry_run).await?;
                     return Err(denial.into());
                 }
@@ -80,6 +78,19 @@ impl Broker {
         Ok(self.store.shelf().await?)
     }
 
+    /// Plans a change of manifests that is somebody's decision.
+    ///
+    /// # Errors
+    ///
+    /// `manifest_invalid` with the first defect, `registry_conflict` when a version that was named is not the one in force.
+    pub(crate) async fn plan_for(&self, wanted: &Wanted) -> Result<Plan, Denial> {
+        let shelf = self.shelf().await?;
+        self.plan(shelf, wanted.clone()).await?.map_err(|not_applied| match not_applied {
+            NotApplied::Defects(defects) => Denial::new(Reason::ManifestInvalid).asked(first_of(&defects)),
+            NotApplied::Conflict { key, seen, kept } => conflict(&key, seen, kept),
+        })
+    }
+
     /// Plans where it holds up nobody: a thousand manifests take a while to read.
     async fn plan(&self, shelf: Shelf, wanted: Wanted) -> Result<Result<Plan, NotApplied>, Denial> {
         let now = self.clock.now().wall;
@@ -91,17 +102,27 @@ impl Broker {
 
     /// Writes a plan and puts its snapshot in force. `None` when somebody else wrote first.
     async fn commit(&self, plan: Plan, wanted: &Wanted, before: &str) -> Result<Option<Vec<Change>>, Refused> {
-        let Plan { changes, registry, edits, stopped } = plan;
         let mut record = self.operation(Kind::RegistryApply, &wanted.author.to_string());
-        describe(&mut record, &changes, before, registry.version());
+        describe(&mut record, &plan.changes, before, plan.registry.version());
         record.allow();
+        self.put_in_force(plan, record, &wanted.author.to_string()).await
+    }
+
+    /// Writes a plan with the record of why, and puts its snapshot in force. `None` when somebody else wrote first.
+    pub(crate) async fn put_in_force(
+        &self,
+        plan: Plan,
+        record: Record,
+        by: &str,
+    ) -> Result<Option<Vec<Change>>, Refused> {
+        let Plan { changes, registry, edits, stopped } = plan;
         let (registry, in_force) = (Arc::new(registry), Arc::clone(&self.registry));
         // On the writing thread, so that the snapshot in force is that of the last commit, whoever is waited for.
         let committed = Box::new(move || in_force.store(registry));
         if !self.store.apply_manifests(edits, Some(record), committed).await.map_err(Denial::from)? {
             return Ok(None);
         }
-        self.end_tokens(&stopped, &wanted.author.to_string()).await?;
+        self.end_tokens(&stopped, by).await?;
         Ok(Some(changes))
     }
 
@@ -140,6 +161,11 @@ impl Broker {
         self.store.refuse(None, record).await?;
         Ok(())
     }
+}
+
+fn conflict(key: &Key, seen: u64, kept: u64) -> Denial {
+    let denial = Denial::new(Reason::RegistryConflict).asked(format!("{key}, seen at version {seen}"));
+    denial.by(format!("it is at version {kept}"), "the registry")
 }
 
 fn first_of(defects: &[Defect]) -> String {

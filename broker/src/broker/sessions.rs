@@ -64,7 +64,7 @@ impl Broker {
         let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
         let mut opening = read(wire).map_err(Stop::Malformed)?;
-        self.prove(&mut opening, &wire.subject_token, &caller)?;
+        self.prove(&mut opening, &wire.subject_token, &caller).await?;
         record.attest(opening.process.as_ref());
         record.origin = opening.origin.to_string();
         let request = asked.request(&caller, now).ok_or_else(|| Denial::new(Reason::RequestInvalid))?;
@@ -91,7 +91,7 @@ impl Broker {
     }
 
     /// Lets a subject token prove the user of the origin. The token has to name that very user, and let the caller act.
-    fn prove(&self, opening: &mut Opening, token: &str, caller: &Caller) -> Result<(), Denial> {
+    async fn prove(&self, opening: &mut Opening, token: &str, caller: &Caller) -> Result<(), Denial> {
         if token.is_empty() {
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl Broker {
         let Origin::User { name, assurance } = &mut opening.origin else {
             return Err(refuse("a subject token proves the user of an origin, and this one has none"));
         };
-        let facts = self.subjects.verify(token, self.clock.now())?;
+        let facts = self.subjects.verify(token, self.clock.as_ref()).await?;
         if facts.principal.clone().in_one_spelling() != *name {
             return Err(refuse("the token is another person's").asked(format!("user {name}")));
         }
@@ -133,7 +133,7 @@ impl Broker {
 
     /// Refuses what an operator has stopped (the agents of a session, their owners, who is behind it, the tool server), and
     /// agents whose deployment is gone.
-    pub(super) fn check_stops(
+    pub(crate) fn check_stops(
         &self,
         registry: &Registry,
         session: &Session,

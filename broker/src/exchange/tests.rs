@@ -80,6 +80,7 @@ fn wanted(grants: Grants) -> Exchange {
         grants,
         ttl: Duration::ZERO,
         holder: None,
+        handing: None,
         task: None,
         process: None,
     }

@@ -43,6 +43,7 @@ fn claims(resource_len: usize) -> Claims {
         grants: Grants::try_new((0..8).map(right)).expect("few"),
         issued_at: START,
         expires_at: START.plus(clamp::TTL_MAX),
+        may_act: None,
         depth_limit: 8,
         identity_provider: "spire".parse().expect("provider"),
     }
@@ -106,7 +107,7 @@ fn tokens_and_feed_are_signed_with_the_same_key() {
     let signature = Signature::from_bytes(&signature);
     assert!(verifying.verify_strict(b"crumb.v1.feed\0message", &signature).is_ok());
     let token = keys.sign_token(claims(10), at(1)).expect("signed").decode().expect("base64url");
-    let root = biscuit_auth::PublicKey::from_bytes(&public, Algorithm::Ed25519).expect("a key");
+    let root = biscuit_auth::PublicKey::from_bytes(&public, biscuit_auth::Algorithm::Ed25519).expect("a key");
     assert!(biscuit_auth::Biscuit::from(token.as_slice(), root).is_ok());
 }
 

@@ -4,7 +4,10 @@ use super::{AgentIdentity, Lifecycle, ManifestName, ProcessRule};
 use crumb_token::{
     AgentName, Audience, Environment, Grants, Owner, SpiffeId, Timestamp, Version, bounded_text, text::is_printable,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 bounded_text! {
     /// What something is for, in prose.
@@ -43,6 +46,8 @@ pub struct Agent {
     pub scopes: BTreeMap<Audience, Grants>,
     /// Sidecars with an identity of their own that may speak for it.
     pub sidecars: Vec<SpiffeId>,
+    /// The agents that its tokens may be handed to offline.
+    pub hands_to: BTreeSet<AgentName>,
     /// Which process it is; always there when `sidecars` is not empty.
     pub process: Option<ProcessRule>,
     /// The end of its registration, exclusive.

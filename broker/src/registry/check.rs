@@ -78,6 +78,7 @@ impl Building<'_> {
                 approval_rules: self.approval_rules,
                 directories: self.directories,
                 version: version(documents).into(),
+                revision: 0,
             });
         }
         self.defects.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));

@@ -85,6 +85,8 @@ pub(super) struct AgentSpec {
     pub(super) scopes: Vec<ScopeSpec>,
     #[serde(default)]
     pub(super) sidecars: Vec<Parsed<SpiffeId>>,
+    #[serde(default)]
+    pub(super) may_hand_to: Vec<Parsed<AgentName>>,
     pub(super) process: Option<ProcessSpec>,
     pub(super) valid_until: Option<Parsed<LastDay>>,
     pub(super) review_by: Option<Parsed<LastDay>>,

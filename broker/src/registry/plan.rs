@@ -118,7 +118,7 @@ pub fn plan(shelf: &Shelf, in_force: Option<&Registry>, wanted: &Wanted, now: Ti
     let result: Vec<&Document> = kept.iter().filter(stays).chain(fresh.iter().copied()).collect();
 
     defects.extend(forbidden_steps(shelf, &fresh));
-    let registry = check::registry(&result, defects, in_force).map_err(NotApplied::Defects)?;
+    let mut registry = check::registry(&result, defects, in_force).map_err(NotApplied::Defects)?;
     let kept: Vec<_> = kept.iter().collect();
     // What is kept was checked when it was applied. Rules may have grown since; then everything counts as new.
     let rebuilt = match in_force.filter(|registry| registry.version() == check::version(&kept)) {
@@ -129,7 +129,8 @@ pub fn plan(shelf: &Shelf, in_force: Option<&Registry>, wanted: &Wanted, now: Ti
     let mut changes = change::list(shelf, &fresh, &pruned);
     change::mark_widening(&mut changes, before, &registry);
     let stopped = before.map(|before| stopped(before, &registry, now)).unwrap_or_default();
-    let edits = changes.iter().filter_map(|change| change.to_edit(&fresh)).collect();
+    let edits: Vec<_> = changes.iter().filter_map(|change| change.to_edit(&fresh)).collect();
+    registry.revision = shelf.revision + edits.len() as u64;
     let edits = Edits { revision: shelf.revision, edits, at: now, by: wanted.author.clone() };
     Ok(Plan { changes, registry, edits, stopped })
 }

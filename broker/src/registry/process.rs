@@ -82,6 +82,11 @@ impl ProcessRule {
             && self.exe_sha256.is_none_or(|digest| process.exe_sha256 == Some(digest.0))
     }
 
+    /// Returns the digest that the program file has to have, when one is named.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.exe_sha256.map(|digest| digest.0)
+    }
+
     /// Says whether every process that this accepts is one that `other` accepts.
     pub fn is_within(&self, other: &Self) -> bool {
         (other.uid.is_none() || self.uid == other.uid)

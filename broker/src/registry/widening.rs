@@ -27,6 +27,7 @@ pub fn of_agent(old: Option<&Agent>, new: &Agent) -> Vec<String> {
     }
     let sidecars = new.sidecars.iter().filter(|id| !old.sidecars.contains(id));
     more.extend(sidecars.map(|id| format!("{id} may speak for it")));
+    more.extend(new.hands_to.difference(&old.hands_to).map(|name| format!("its tokens may be handed to {name}")));
     let narrower = match (&new.process, &old.process) {
         (_, None) => true,
         (None, Some(_)) => false,

@@ -12,7 +12,7 @@ mod subject_token;
 mod tool_servers;
 
 pub use delegation::{Delegate, SessionAbove, SessionDescription};
-pub use exchange::{Exchange, TaskToken};
+pub use exchange::{Exchange, Handing, TaskToken};
 pub use process::LocalProcess;
 pub use session::{OpenSession, Session};
 pub use subject_token::{InvalidSubjectToken, SubjectToken};

@@ -4,9 +4,11 @@
 //! got lost may have been done.
 
 mod delegation;
+mod handover;
 mod task;
 
 pub use delegation::DelegateWithin;
+pub use handover::{HandOver, HandedToken};
 pub use task::{BeginTask, Call, CallToken, NarrowedToken, Presenter, Task};
 
 use crate::{
@@ -19,7 +21,9 @@ use crumb_proto::{
     convert::{to_origin, to_scope},
     wire::{self, sidecar_service_client::SidecarServiceClient},
 };
-use crumb_token::{AgentName, Audience, Grants, Intent, Origin, SessionId, SpiffeId, Timestamp};
+use crumb_token::{
+    AgentName, Audience, Grants, Intent, Origin, SessionId, SpiffeId, Timestamp, handover::DelegationKey,
+};
 use hyper_util::rt::TokioIo;
 use std::{
     env,
@@ -91,6 +95,10 @@ pub struct SidecarStatus {
     pub sessions: u32,
     /// How many task tokens it holds.
     pub task_tokens: u32,
+    /// How many tokens it holds that others handed to it.
+    pub handed_tokens: u32,
+    /// The key with which it hands tokens on.
+    pub delegation_key: Option<DelegationKey>,
 }
 
 /// A client of the sidecar. Cheap to clone; all clones share one connection.
@@ -243,6 +251,8 @@ impl SidecarClient {
             memory_locked: answer.memory_locked,
             sessions: answer.sessions,
             task_tokens: answer.task_tokens,
+            handed_tokens: answer.handed_tokens,
+            delegation_key: DelegationKey::try_from(&answer.delegation_key[..]).ok(),
         })
     }
 

@@ -53,6 +53,7 @@ pub const WIRES: &[Wire] = &[
             ".crumb.v1.WatchApprovalRequest",
             ".crumb.v1.ApproveRequest",
             ".crumb.v1.RefuseRequest",
+            ".crumb.v1.DecideReviewRequest",
         ],
     },
     Wire {

@@ -202,6 +202,7 @@ impl Inner {
             grants: asked.1,
             issued_at: now,
             expires_at: now.plus(life),
+            may_act: None,
             depth_limit: 4,
             identity_provider: "embedded-dev".parse().expect("a provider"),
         }

@@ -31,6 +31,7 @@ fn decision() -> Decision {
         audience: audience(),
         peer: agent(),
         claims: None,
+        hops: vec![],
         ask: None,
         denial: Some(Denial::new(Reason::TokenMissing)),
         outcome_status: 0,

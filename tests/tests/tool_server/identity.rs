@@ -1,11 +1,12 @@
 //! Who is calling: checked in every request, since a connection outlives what was true when it began.
 
+use crumb_sample_tools::wire::ReadRequest;
 use crumb_tests::{
     certificates::{Chain, issue::leaf_params},
     member::{Member, id, root, svid},
     tool_server::{
         Stage,
-        caller::{Caller, Letter},
+        caller::{Caller, Letter, frame},
     },
 };
 use crumb_token::Reason;
@@ -78,4 +79,26 @@ async fn a_token_is_no_use_to_another_workload() {
     // The holder itself may come with a newer SVID, over a newer connection.
     let renewed = stage.caller_with(&svid(&stage.root, "/agent")).await;
     assert_eq!(renewed.send(Letter::tool("read_file").token(&stage.token(|_| {})), README).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_header_says_who_calls() {
+    let stage = Stage::start().await;
+    let thief = stage.caller_with(&svid(&stage.root, "/thief")).await;
+    let (holder, token) = (id("/agent"), stage.token(|_| {}));
+    let forwarded = format!("By={holder};Hash=00;Subject=\"\";URI={holder}");
+    for (name, value) in [
+        ("x-forwarded-client-cert", forwarded.as_str()),
+        ("x-client-cert", holder.as_str()),
+        ("x-spiffe-id", holder.as_str()),
+        ("x-ssl-client-verify", "SUCCESS"),
+        ("x-forwarded-user", holder.as_str()),
+        ("forwarded", "for=127.0.0.1"),
+    ] {
+        let letter = || Letter::tool("read_file").token(&token).header(name, value);
+        assert_eq!(thief.send(letter(), README).await.refusal(), Reason::HolderMismatch, "{name}");
+    }
+    let letter = Letter::grpc("Read").token(&token).header("x-forwarded-client-cert", &forwarded);
+    let read = frame(&ReadRequest { path: "docs/readme.md".into() });
+    assert_eq!(thief.send(letter, read).await.grpc_refusal().reason, Reason::HolderMismatch);
 }

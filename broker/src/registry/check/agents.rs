@@ -33,6 +33,7 @@ impl Building<'_> {
             bundles: spec.bundles.iter().map(|bundle| bundle.0.clone()).collect(),
             scopes,
             sidecars: spec.sidecars.iter().map(|id| id.0.clone()).collect(),
+            hands_to: spec.may_hand_to.iter().map(|name| name.0.clone()).collect(),
             process: spec.process.as_ref().map(ProcessSpec::to_rule),
             valid_until: spec.valid_until.as_ref().map(|day| day.0.0),
             review_by: spec.review_by.as_ref().map(|day| day.0.0),

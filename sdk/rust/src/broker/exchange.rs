@@ -7,7 +7,10 @@ use crumb_proto::{
     convert::{self, to_scope},
     wire,
 };
-use crumb_token::{Audience, Grants, Intent, RequestId, SessionId, SpiffeId, Timestamp, TokenId, TokenText};
+use crumb_token::{
+    AgentName, Audience, Grants, Intent, RequestId, SessionId, SpiffeId, Timestamp, TokenId, TokenText,
+    handover::DelegationKey,
+};
 use std::time::Duration;
 
 /// What is asked of the exchange.
@@ -29,6 +32,17 @@ pub struct Exchange {
     pub holder: Option<SpiffeId>,
     /// The local process, when a sidecar speaks for the agent.
     pub process: Option<LocalProcess>,
+    /// To whom it may be handed on, offline.
+    pub handing: Option<Handing>,
+}
+
+/// To whom a token may be handed on, offline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handing {
+    /// The key that the holder will sign that with.
+    pub key: DelegationKey,
+    /// Agents, each with the SPIFFE ID of its own workload.
+    pub to: Vec<(AgentName, SpiffeId)>,
 }
 
 impl Exchange {
@@ -41,8 +55,14 @@ impl Exchange {
             ttl_s: whole_seconds(self.ttl),
             holder: self.holder.as_ref().map(ToString::to_string).unwrap_or_default(),
             process: self.process.as_ref().map(LocalProcess::to_wire),
+            may_act: self.handing.iter().flat_map(|handing| &handing.to).map(to_may_act).collect(),
+            delegation_key: self.handing.as_ref().map(|h| h.key.as_bytes().to_vec()).unwrap_or_default(),
         }
     }
+}
+
+fn to_may_act((agent, peer): &(AgentName, SpiffeId)) -> wire::MayAct {
+    wire::MayAct { agent: agent.to_string(), peer: peer.to_string() }
 }
 
 /// A task token, with what the broker says about it.

@@ -1,7 +1,7 @@
 //! One decision of a tool server on one call, with its outcome.
 
 use crumb_proto::{convert::to_denial, wire};
-use crumb_token::{Ask, Audience, Claims, Denial, RecordId, SpiffeId};
+use crumb_token::{Ask, Audience, Claims, Denial, RecordId, SpiffeId, handover::Hop};
 use prost::Message as _;
 use std::time::Duration;
 use uuid::Uuid;
@@ -30,6 +30,8 @@ pub struct Decision {
     pub peer: SpiffeId,
     /// What the token says, when its signatures verified.
     pub claims: Option<Box<Claims>>,
+    /// The hops by which the token came to who presented it, when its signatures verified.
+    pub hops: Vec<Hop>,
     /// What was asked; `None` when it could not be read.
     pub ask: Option<Ask>,
     /// Why not; `None` when the call was allowed.
@@ -61,6 +63,7 @@ impl Decision {
             denial: self.denial.as_ref().map(to_denial),
             outcome_status: u32::from(self.outcome_status),
             duration_us: u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+            handed_to: self.hops.iter().map(|hop| hop.to.agent.to_string()).collect(),
         }
     }
 }
@@ -97,6 +100,7 @@ mod tests {
             audience: "spiffe://td/tool".parse().expect("audience"),
             peer: "spiffe://td/agent".parse().expect("id"),
             claims: None,
+            hops: Vec::new(),
             ask: None,
             denial: Some(Denial::new(Reason::AskMalformed)),
             outcome_status: 0,

@@ -142,10 +142,12 @@ impl Guard {
         match self.settings.verifier.decide(&call.token, &call.ask, peer.id(), now).into_result() {
             Err(refused) => {
                 record.claims = refused.claims;
+                record.hops = refused.hops;
                 self.deny(slot, record, refused.denial)
             }
             Ok(verified) => {
                 record.claims = Some(Box::new(verified.claims().clone()));
+                record.hops = verified.hops().cloned().collect();
                 head.extensions.insert(call.ask);
                 head.extensions.insert(verified.keep());
                 let trail = Trail::begin(slot, Box::new(record), Arc::clone(&self.settings.clock), call.room);
@@ -169,6 +171,7 @@ impl Guard {
             audience: self.audience().clone(),
             peer: peer.id().clone(),
             claims: None,
+            hops: Vec::new(),
             ask: None,
             denial: None,
             outcome_status: 0,

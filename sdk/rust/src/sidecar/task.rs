@@ -56,6 +56,7 @@ impl BeginTask {
             ttl_s: whole_seconds(self.ttl),
             presenter: presenter.into(),
             wait_s: 0,
+            may_act: Vec::new(),
         }
     }
 }
