@@ -15,6 +15,7 @@ pub mod by_the_call;
 pub mod delegable;
 pub mod forge;
 pub mod handed_on;
+pub mod hop_places;
 pub mod hop_shapes;
 pub mod hops;
 pub mod hostile;
@@ -109,8 +110,8 @@ pub fn committed() -> BTreeMap<String, Vec<Vector>> {
 
 /// Makes all files anew.
 pub fn generated() -> BTreeMap<String, Vec<Vector>> {
-    let gate =
-        [at_the_gate::vectors(), out_of_profile::vectors(), delegable::vectors(), hop_shapes::vectors()].concat();
+    let hops = [hop_shapes::vectors(), hop_places::vectors()].concat();
+    let gate = [at_the_gate::vectors(), out_of_profile::vectors(), delegable::vectors(), hops].concat();
     let files = [
         ("accepted", [accepted::vectors(), handed_on::accepted()].concat()),
         ("refused-at-the-gate", gate),
