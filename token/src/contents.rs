@@ -103,6 +103,11 @@ impl Contents {
     }
 
     fn hop(&self, block: &schema::Block, signer: DelegationKey) -> Option<Appended> {
+        // A plain block before the first hop is not bound to what it follows: with two tokens of the same delegates, a holder
+        // could move the hops after it from one to the other. From the first hop on every block is bound.
+        if self.hops.is_empty() && !self.blocks.is_empty() {
+            return None;
+        }
         let none = Texts::default();
         let symbols = Symbols::read(&none, block)?;
         let [holder, rest @ ..] = &block.checks[..] else { return None };
@@ -153,9 +158,8 @@ impl Contents {
     /// Returns about how many bytes the texts and caveats take in memory; what an authority block claims is bounded by its
     /// own length.
     pub fn memory_len(&self) -> usize {
-        let hop = |hop: &Hop| size_of::<Hop>() + hop.to.holder.as_str().len() + hop.to.agent.as_str().len();
         let blocks = self.blocks.iter().map(|block| Caveat::memory_len(block)).sum::<usize>();
-        self.texts.memory_len() + blocks + self.hops.iter().map(hop).sum::<usize>()
+        self.texts.memory_len() + blocks + self.hops.iter().map(Hop::memory_len).sum::<usize>()
     }
 
     /// Returns what the authority block claims.

@@ -12,6 +12,8 @@
 //! # Invariants
 //!
 //! - A hop goes only to somebody whom the broker named, and never to one who has held the token before.
+//! - The first hop comes right after the authority block, so that everything from there on is bound to this very token; what
+//!   is taken away on the way stands in the hop itself.
 //! - Each hop is signed with the key that the hop before, or the broker, names; no key is named twice.
 //!
 //! How hops are read out of blocks is [`crate::hop`]'s. Source of the word: `may_act`,
@@ -102,6 +104,14 @@ pub struct Hop {
     pub key: Option<DelegationKey>,
     /// Which appended block says so, from 1.
     pub block: usize,
+}
+
+impl Hop {
+    /// Returns about how many bytes it takes in memory.
+    pub fn memory_len(&self) -> usize {
+        let Delegate { holder, agent, version } = &self.to;
+        size_of::<Self>() + holder.as_str().len() + agent.as_str().len() + version.as_str().len()
+    }
 }
 
 impl Parent {

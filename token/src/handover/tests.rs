@@ -69,17 +69,24 @@ fn what_is_handed_on_is_the_next_holders_alone() {
 
 #[test]
 fn goes_on_over_two_hops_with_narrowing_between() {
-    let narrowed = attenuate(&token(&delegable()), &[Caveat::Tool("read_file".parse().expect("a tool"))]);
-    let narrowed = Parent::read(&narrowed.expect("narrows")).expect("a token");
-    let first = narrowed.hand_over(&id(FIRST), Some(key(2)), &[Caveat::Nonce([1; 16])], &pair(1)).expect("hands over");
-    let first = Parent::read(&first).expect("a token");
-    let second = first.hand_over(&id(SECOND), None, &[], &pair(2)).expect("hands over");
-    let call = attenuate(&second, &[Caveat::Operation("read".parse().expect("an operation"))]).expect("narrows");
+    let tool = [Caveat::Tool("read_file".parse().expect("a tool")), Caveat::Nonce([1; 16])];
+    let first = parent().hand_over(&id(FIRST), Some(key(2)), &tool, &pair(1)).expect("hands over");
+    let narrowed = attenuate(&first, &[Caveat::Nonce([2; 16])]).expect("narrows");
+    let second = Parent::read(&narrowed).expect("a token").hand_over(&id(SECOND), None, &[], &pair(2));
+    let call = attenuate(&second.expect("hands over"), &[Caveat::Operation("read".parse().expect("an operation"))]);
+    let call = call.expect("narrows");
     let read = Unverified::parse(&call).expect("inside the profile");
     let chain: Vec<_> = read.hops().iter().map(|hop| (hop.to.holder.as_str(), hop.block)).collect();
-    assert_eq!(chain, [(FIRST, 2), (SECOND, 3)]);
-    assert_eq!(read.blocks().iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 0, 1]);
+    assert_eq!(chain, [(FIRST, 1), (SECOND, 3)]);
+    assert_eq!(read.blocks().iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 0, 1]);
     Biscuit::from(&call[..], root().public()).expect("a stock verifier takes every signature");
+}
+
+#[test]
+fn refuses_a_first_hop_that_is_not_bound_to_the_authority_block() {
+    let narrowed = attenuate(&token(&delegable()), &[Caveat::Nonce([1; 16])]).expect("narrows");
+    let handed = Parent::read(&narrowed).expect("a token").hand_over(&id(FIRST), None, &[], &pair(1));
+    assert!(matches!(handed, Err(AttenuateError::TooMuch(Reason::TokenOutOfProfile))));
 }
 
 #[test]
