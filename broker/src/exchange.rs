@@ -137,11 +137,23 @@ fn end(inputs: &Inputs<'_>, session: &Session, agent: &Agent) -> Result<Timestam
         svid: inputs.caller.svid_expires_at,
         registration: agent.valid_until,
     };
-    clamp::token_end(inputs.now, ends).map_err(|life| {
-        Denial::new(Reason::LifetimeTooShort)
-            .asked(format!("a token that would live for {} s", life.as_secs()))
-            .by(format!("a token lives for {} s at least", clamp::TTL_MIN.as_secs()), "the broker")
-    })
+    clamp::token_end(inputs.now, ends).map_err(too_short)
+}
+
+/// Refuses an end that came too near since the manifests' limits were looked at.
+///
+/// # Errors
+///
+/// `lifetime_too_short`.
+pub fn check_life(now: Timestamp, expires_at: Timestamp) -> Result<(), Denial> {
+    let life = expires_at.since(now);
+    if life < clamp::TTL_MIN { Err(too_short(life)) } else { Ok(()) }
+}
+
+fn too_short(life: Duration) -> Denial {
+    Denial::new(Reason::LifetimeTooShort)
+        .asked(format!("a token that would live for {} s", life.as_secs()))
+        .by(format!("a token lives for {} s at least", clamp::TTL_MIN.as_secs()), "the broker")
 }
 
 #[cfg(test)]

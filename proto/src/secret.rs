@@ -3,8 +3,8 @@
 //! The generator is told to derive none for them, so that a message which is logged whole cannot leak.
 
 use crate::wire::{
-    ApproveRequest, CallTokenResponse, DecideReviewRequest, ExchangeResponse, ListApprovalsRequest, OpenRequest,
-    OpenSessionRequest, RefuseRequest, WatchApprovalRequest,
+    AcceptRequest, ApproveRequest, CallTokenResponse, DecideReviewRequest, ExchangeResponse, HandOverResponse,
+    ListApprovalsRequest, OpenRequest, OpenSessionRequest, RefuseRequest, WatchApprovalRequest,
 };
 use std::fmt;
 
@@ -26,6 +26,21 @@ impl fmt::Debug for CallTokenResponse {
             .field("token", &Bytes(self.token.len()))
             .field("expires_at", &self.expires_at)
             .finish()
+    }
+}
+
+impl fmt::Debug for HandOverResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandOverResponse")
+            .field("token", &Bytes(self.token.len()))
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
+}
+
+impl fmt::Debug for AcceptRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcceptRequest").field("token", &Bytes(self.token.len())).finish()
     }
 }
 
@@ -72,9 +87,11 @@ mod tests {
         let call = CallTokenResponse { token: "canary".into(), expires_at: 1 };
         let open = OpenSessionRequest { subject_token: "canary".into(), ..Default::default() };
         let approve = ApproveRequest { approver_token: "canary".into(), ..Default::default() };
+        let handed = HandOverResponse { token: "canary".into(), expires_at: 1 };
+        let accept = AcceptRequest { token: "canary".into() };
         let decide = DecideReviewRequest { approver_token: "canary".into(), ..Default::default() };
         let told = [format!("{exchange:?}"), format!("{call:?}"), format!("{open:?}"), format!("{approve:?}")];
-        for text in told.into_iter().chain([format!("{decide:?}")]) {
+        for text in told.into_iter().chain([format!("{decide:?}"), format!("{handed:?}"), format!("{accept:?}")]) {
             assert!(text.contains("6 bytes") && !text.contains("canary"), "{text}");
         }
     }

@@ -209,6 +209,23 @@ async fn a_token_is_handed_on_offline_and_ends_with_what_is_above_or_below() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_brings_back_nothing_for_whom_it_may_be_handed_to() {
+    let world = Place::start("127.0.0.1:9443").await;
+    let lead = Lead::of(&world).await;
+    let exchange = lead.exchange(&[("reader", READER)]);
+    let first = lead.broker.exchange(&exchange).await.expect("its owner named it");
+    let again = lead.broker.exchange(&exchange).await.expect("the same request");
+    assert_eq!(first.token.expose(), again.token.expose());
+    world.end_agent("reader").await;
+    // A new start has a new key, and would sign with a later beginning than what was ended.
+    let Place { broker, .. } = world;
+    let broker = broker.restart().await;
+    let client = broker.client("/agent/lead").await;
+    let refused = BrokerClient::over(client.channel.clone()).exchange(&exchange).await;
+    assert_eq!(refusal(refused), Reason::LifetimeTooShort);
+}
+
+#[tokio::test]
 async fn refuses_to_issue_for_whom_the_owner_did_not_name() {
     let world = Place::start("127.0.0.1:9443").await;
     let lead = Lead::of(&world).await;

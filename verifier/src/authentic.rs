@@ -57,6 +57,7 @@ impl Authentic {
             + self.program.memory_len()
             + self.contents.memory_len()
             + Caveat::memory_len(&self.leaf.caveats)
+            + self.leaf.hop.as_ref().map_or(0, Hop::memory_len)
     }
 
     /// Walks the hops, in order.

@@ -10,8 +10,14 @@ use crumb_token::{
     attenuate::{AttenuateError, Parent},
     handover::DelegationKey,
 };
+use sha2::{Digest as _, Sha256};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
+
+/// How far the broker's clock may be ahead.
+const SKEW: Duration = Duration::from_secs(5);
+/// The longest that any token lives, by the broker's rules.
+const LIFE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// A token that a caller wants to hand on.
 #[derive(Clone, Debug)]
@@ -77,12 +83,18 @@ impl Sidecar {
             let asked = format!("a token for {}", parent.holder());
             return Err(Denial::new(Reason::HolderMismatch).asked(asked).by("this workload", self.parts.own.id()));
         }
-        if parent.expires_at() <= self.now() {
-            return Err(Denial::new(Reason::TokenExpired).asked(parent.claims().token));
+        let (claims, now) = (parent.claims(), self.now());
+        if parent.expires_at() <= now {
+            return Err(Denial::new(Reason::TokenExpired).asked(claims.token));
+        }
+        // Nobody has checked a signature yet, and what lives longer than any token would keep its place for as long.
+        if claims.issued_at > now.plus(SKEW) || claims.expires_at > claims.issued_at.plus(LIFE_MAX) {
+            return Err(unreadable(Reason::TokenNotYetValid).asked(claims.token));
         }
         let held = Arc::new(Held::handed(parent));
-        let task = TaskId::from_uuid(Uuid::now_v7());
-        self.handed.keep(task, &caller.identity, Arc::clone(&held), self.now())?;
+        let digest = Sha256::digest(token.expose()).into();
+        let fresh = TaskId::from_uuid(Uuid::now_v7());
+        let task = self.handed.keep(fresh, &caller.identity, digest, Arc::clone(&held), now)?;
         tracing::info!(token = %held.id, exe = %caller.process.exe, "a handed token was accepted");
         Ok(Begun { task, grants: held.grants.clone(), expires_at: held.expires_at })
     }

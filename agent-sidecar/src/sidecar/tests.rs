@@ -1,5 +1,6 @@
 //! Sessions, tasks and calls against a broker and tool servers in memory.
 
+mod accepted;
 mod crossed;
 
 use super::*;

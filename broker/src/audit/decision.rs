@@ -6,7 +6,7 @@
 use super::{Kind, Record, cut};
 use crate::session::Session;
 use crumb_proto::{Violations, convert, wire};
-use crumb_token::{Audience, RecordId, SessionId, handover::MayAct};
+use crumb_token::{AgentName, Audience, RecordId, SessionId, handover::MayAct};
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
@@ -45,6 +45,9 @@ impl Decision {
             v.add(format!("{field}.handed_to"), format!("has at most {} agents", MayAct::DELEGATES_MAX));
             return None;
         }
+        for agent in &told.handed_to {
+            let _: AgentName = v.parse(format!("{field}.handed_to"), agent)?;
+        }
         Some(Self { id: id?, audience: audience?, session: session?, digest, told })
     }
 
@@ -68,7 +71,8 @@ impl Decision {
             record.describe(session);
         }
         if !told.handed_to.is_empty() {
-            record.detail = cut(&format!("handed on offline to {}", told.handed_to.join(", then ")));
+            record.detail =
+                cut(&format!("handed on offline, by its holders' word, to {}", told.handed_to.join(", then ")));
         }
         match (told.allowed, told.denial) {
             (true, _) => record.allow(),

@@ -257,8 +257,11 @@ impl Record {
         self.audience = claims.audience.to_string();
         self.expires_at = claims.expires_at.as_unix_s();
         if let Some(may_act) = &claims.may_act {
-            let names: Vec<_> = may_act.delegates.iter().map(|to| format!("{} ({})", to.agent, to.holder)).collect();
-            self.detail = cut(&format!("may be handed on offline to {}", names.join(", ")));
+            // Names first: should it be cut, nobody is left out for the length of an ID.
+            let names: Vec<_> = may_act.delegates.iter().map(|to| to.agent.as_str()).collect();
+            let ids: Vec<_> = may_act.delegates.iter().map(|to| to.holder.as_str()).collect();
+            let (names, ids) = (names.join(", "), ids.join(", "));
+            self.detail = cut(&format!("may be handed on offline to {names}: {ids}"));
         }
         self.grant(&claims.grants);
     }

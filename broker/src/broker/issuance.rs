@@ -189,6 +189,8 @@ impl Broker {
             claims.expires_at = claims.expires_at.min(now.plus(ttl));
         }
         self.rule_delegates(registry, exchange, session, &mut claims, &ruled)?;
+        // The manifests' limits were looked at before; these came since.
+        exchange::check_life(now, claims.expires_at)?;
         self.fits(&claims)?;
         Ok((claims, ruled))
     }
@@ -238,7 +240,9 @@ impl Broker {
             let subject = claims.subject.as_ref().map(|subject| &subject.name);
             self.stops().check_agent(&agent.name, Some(&agent.owner), subject)?;
             self.leases.check(agent, claims.issued_at)?;
-            let ruled = self.rule(registry, exchange, session, &handover::as_asked_by(delegate, claims))?;
+            let Some(session) = session else { return Err(Denial::new(Reason::Unforeseen)) };
+            let asked = handover::as_asked_by(delegate, exchange, session, claims, &may_act)?;
+            let ruled = self.rule(registry, &asked.exchange, Some(&asked.session), &asked.claims)?;
             handover::check_offline(&agent.name, &ruled)?;
             claims.expires_at = handover::end(agent, &ruled, claims);
         }
@@ -293,12 +297,17 @@ impl Broker {
         }
         match self.answers.get(&request.key) {
             Some(token) => Ok(Issued { token, claims }),
+            // Whoever it may be handed to may have ended since, and a later beginning would bring that back.
+            None if claims.may_act.is_some() => {
+                let over = Denial::new(Reason::LifetimeTooShort).asked(claims.token);
+                let over = over.by("a token that may be handed on is not signed anew", "the broker");
+                Err(over.next("make a new request id").into())
+            }
             None => self.sign(claims, request, now),
         }
     }
 }
 
-/// Puts together what is written of a token that nobody had to approve and no policy limits.
 /// What a decision was made from, and has to be the same still when it is written.
 #[derive(Clone, Copy)]
 struct Standing {
@@ -308,6 +317,7 @@ struct Standing {
     changes: u64,
 }
 
+/// Puts together what is written of a token that nobody had to approve and no policy limits.
 fn issuance(request: &Request, claims: &Claims, at: Standing, mut record: Record) -> Issuance {
     record.issue(claims);
     record.allow();

@@ -78,6 +78,8 @@ pub struct Told {
     at_unix_ms: u64,
     allowed: bool,
     reason: Option<Reason>,
+    /// Whether the token had been handed on to another agent.
+    handed_on: bool,
 }
 
 impl From<&wire::Decision> for Told {
@@ -89,6 +91,7 @@ impl From<&wire::Decision> for Told {
             at_unix_ms: told.at_unix_ms,
             allowed: told.allowed,
             reason: told.denial.as_ref().and_then(|denial| denial.reason.parse().ok()),
+            handed_on: !told.handed_to.is_empty(),
         }
     }
 }
@@ -102,7 +105,8 @@ impl Event {
         registry: &Registry,
         now: Timestamp,
     ) -> Option<Self> {
-        session.declared(audience).filter(|_| told.agent == session.agent.as_str())?;
+        // What another agent does with a token that it was handed is not this session's behaviour.
+        session.declared(audience).filter(|_| told.agent == session.agent.as_str() && !told.handed_on)?;
         let what = match told.reason {
             _ if told.allowed => What::Called(tool(told, audience, registry)),
             Some(reason) if reaches_too_far_in_a_call(reason) => What::CallRefused,
@@ -155,4 +159,62 @@ fn reaches_too_far_in_an_exchange(reason: Reason) -> bool {
             | Reason::NothingGranted
             | Reason::PolicyDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Envelope, Lineage};
+    use crumb_token::{Grant, Grants, Origin};
+
+    const AUDIENCE: &str = "spiffe://td/tool";
+
+    fn session() -> Session {
+        let grant = Grant {
+            tool: "read".parse().expect("a tool"),
+            operation: "read".parse().expect("an operation"),
+            resource: "a/*".parse().expect("a pattern"),
+        };
+        let origin = Origin::Schedule { name: "nightly".parse().expect("a name") };
+        let envelope: Envelope = vec![(AUDIENCE.parse().expect("an audience"), Grants::try_new([grant]).expect("one"))];
+        Session {
+            id: SessionId::from_uuid(uuid::Uuid::from_u128(1)),
+            agent: "lead".parse().expect("a name"),
+            version: "1".parse().expect("a version"),
+            owner: "ada@a.test".parse().expect("an owner"),
+            peer: "spiffe://td/agent/lead".parse().expect("an id"),
+            process: None,
+            intent: "read".parse().expect("a sentence"),
+            lineage: Lineage::root(origin.clone()),
+            origin,
+            envelope,
+            opened_at: Timestamp::from_unix_s(0),
+            expires_at: Timestamp::from_unix_s(100),
+            closed_at: None,
+            tokens: 0,
+            review: crate::drift::Review::default(),
+        }
+    }
+
+    #[test]
+    fn what_another_agent_does_with_a_handed_token_is_not_the_sessions_behaviour() {
+        let told = |handed_to: &[&str]| {
+            let denial = crumb_proto::convert::to_denial(&crumb_token::Denial::new(Reason::ResourceNotGranted));
+            let handed_to = handed_to.iter().map(|name| (*name).to_owned()).collect();
+            Told::from(&wire::Decision {
+                agent: "lead".into(),
+                denial: Some(denial),
+                handed_to,
+                ..wire::Decision::default()
+            })
+        };
+        let directory = tempfile::tempdir().expect("a directory");
+        let registry = Registry::load(directory.path()).expect("nothing is wrong with nothing");
+        let event = |told| {
+            let audience = AUDIENCE.parse().expect("an audience");
+            Event::of_call(&told, &audience, &session(), &registry, Timestamp::from_unix_s(1))
+        };
+        assert!(event(told(&[])).is_some(), "its own refused call counts");
+        assert_eq!(event(told(&["reader"])), None);
+    }
 }

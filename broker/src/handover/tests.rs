@@ -40,12 +40,19 @@ spec:
   address: 127.0.0.1:9443
   tools:
     - {{ name: read_file, operation: read, risk: low }}
-{}{}{}{}{}{}",
-        agent("lead", "test", "\"a/*\", \"b/*\"", "  mayHandTo: [reader, narrow, elsewhere, retired, lead]\n"),
-        agent("reader", "test", "\"a/*\", \"b/*\"", "  maxTtlSeconds: 60\n  sidecars: [spiffe://td/sidecar]\n  process: { uid: 7 }\n"),
+{}{}{}{}{}{}{}{}",
+        agent(
+            "lead",
+            "test",
+            "\"a/*\", \"b/*\"",
+            "  mayHandTo: [reader, narrow, elsewhere, retired, lead, hosted, gateway]\n"
+        ),
+        agent("reader", "test", "\"a/*\", \"b/*\"", "  maxTtlSeconds: 60\n"),
         agent("narrow", "test", "\"a/x\"", ""),
         agent("elsewhere", "production", "\"a/*\"", ""),
         agent("retired", "test", "\"a/*\"", "  lifecycle: retired\n"),
+        agent("gateway", "test", "\"a/*\"", ""),
+        agent("hosted", "test", "\"a/*\"", "  sidecars: [spiffe://td/agent/gateway]\n  process: { uid: 7 }\n"),
         agent("unnamed", "test", "\"a/*\"", ""),
     );
     fs::write(directory.path().join("all.yaml"), manifests).expect("a file of our own");
@@ -104,9 +111,9 @@ fn claims() -> Claims {
 }
 
 fn to(agents: &[&str]) -> Handing {
-    let to = agents.iter().map(|name| {
-        (name.parse().expect("name"), format!("spiffe://td/agent/{name}").parse().expect("id"))
-    });
+    let to = agents
+        .iter()
+        .map(|name| (name.parse().expect("name"), format!("spiffe://td/agent/{name}").parse().expect("id")));
     Handing { key: DelegationKey::try_from(&[1; 32][..]).expect("a key"), to: to.collect() }
 }
 
@@ -119,8 +126,6 @@ fn names_each_agent_with_its_version() {
     let may_act = decide(&to(&["reader"]), &claims(), &own(), &REGISTRY).expect("may act");
     let [delegate] = &may_act.delegates[..] else { panic!("one") };
     assert_eq!((delegate.agent.as_str(), delegate.version.as_str()), ("reader", "1.0.0"));
-    let asked = as_asked_by(delegate, &claims());
-    assert_eq!((asked.agent.as_str(), asked.actors[0].as_str()), ("reader", "spiffe://td/agent/lead"));
     let reader = REGISTRY.agent(&delegate.agent).expect("registered");
     assert_eq!(end(reader, &Ruled::default(), &claims()), NOW.plus(Duration::from_secs(60)), "its own longest life");
 }
@@ -134,6 +139,8 @@ fn refuses_whom_the_owner_did_not_name_or_who_would_not_get_it_itself() {
         ("elsewhere", Reason::DelegationRefused),
         ("retired", Reason::AgentRetired),
         ("lead", Reason::DelegationRefused),
+        ("hosted", Reason::DelegationRefused),
+        ("gateway", Reason::DelegationRefused),
     ] {
         let denial = refusal(&to(&[agent]), &own());
         assert_eq!(denial.reason, reason, "{agent}: {denial}");
@@ -142,12 +149,39 @@ fn refuses_whom_the_owner_did_not_name_or_who_would_not_get_it_itself() {
 }
 
 #[test]
-fn refuses_a_sidecar_that_speaks_for_the_agent() {
+fn refuses_a_workload_that_is_not_the_agent() {
     let mut handing = to(&["reader"]);
-    handing.to[0].1 = "spiffe://td/sidecar".parse().expect("id");
-    assert_eq!(refusal(&handing, &own()).reason, Reason::DelegationRefused);
     handing.to[0].1 = "spiffe://td/agent/lead-2".parse().expect("id");
     assert_eq!(refusal(&handing, &own()).reason, Reason::AgentNotSpokenFor);
+    let mut handing = to(&["hosted"]);
+    handing.to[0].1 = "spiffe://td/agent/gateway".parse().expect("id");
+    assert_eq!(refusal(&handing, &own()).reason, Reason::DelegationRefused, "a sidecar that speaks for it");
+}
+
+#[test]
+fn a_delegates_policies_are_asked_about_the_delegate_where_hops_can_lead() {
+    let handing = to(&["reader", "narrow"]);
+    let claims = Claims { grants: grants("a/x"), ..claims() };
+    let may_act = decide(&handing, &claims, &own(), &REGISTRY).expect("may act");
+    let exchange = Exchange {
+        session: own().id,
+        audience: claims.audience.clone(),
+        grants: claims.grants.clone(),
+        ttl: Duration::ZERO,
+        holder: None,
+        handing: Some(handing),
+        task: None,
+        process: None,
+    };
+    let asked = as_asked_by(&may_act.delegates[0], &exchange, &own(), &claims, &may_act).expect("few");
+    assert_eq!((asked.claims.agent.as_str(), asked.session.agent.as_str()), ("reader", "reader"));
+    let before: Vec<_> = asked.claims.actors.iter().map(SpiffeId::as_str).collect();
+    assert_eq!(before, ["spiffe://td/agent/narrow", "spiffe://td/agent/lead"]);
+    assert_eq!((asked.session.lineage.ancestors.len(), asked.session.tokens), (2, 0), "two hops deep");
+    assert_eq!((asked.exchange.process, asked.exchange.handing), (None, None));
+    let many = Claims { actors: vec![claims.holder.clone(); 7], ..claims };
+    let denial = as_asked_by(&may_act.delegates[0], &exchange, &own(), &many, &may_act).expect_err("nine");
+    assert_eq!(denial.reason, Reason::DelegationRefused);
 }
 
 #[test]

@@ -5528,6 +5528,7 @@ pub struct HandOverRequest {
     pub onward_key: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct HandOverResponse {
     /// Base64url without padding. Good for the next holder alone; still, no business of anybody else's.
     #[prost(string, tag = "1")]
@@ -5537,6 +5538,7 @@ pub struct HandOverResponse {
     pub expires_at: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct AcceptRequest {
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,

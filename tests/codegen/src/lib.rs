@@ -47,6 +47,8 @@ pub const WIRES: &[Wire] = &[
         secrets: &[
             ".crumb.v1.ExchangeResponse",
             ".crumb.v1.CallTokenResponse",
+            ".crumb.v1.HandOverResponse",
+            ".crumb.v1.AcceptRequest",
             ".crumb.v1.OpenSessionRequest",
             ".crumb.v1.OpenRequest",
             ".crumb.v1.ListApprovalsRequest",
