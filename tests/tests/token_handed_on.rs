@@ -10,11 +10,12 @@ use crumb_tests::{
     oracle::{self, Answer},
     property,
     vectors::{
-        forge::{bound_payload, bytes, public, third_party_payload},
-        hops::{external, hop_text, third_party},
+        forge::{ROOT_ID, bound_payload, bytes, payload, public, third_party_payload},
+        hops::{FIRST, SECOND, delegable, external, hop_seed, hop_text, narrowing_link, task, third_party},
+        player::{self, AUDIENCE, HOLDER, NOW},
     },
 };
-use crumb_token::{Reason, SpiffeId, parse::Unverified};
+use crumb_token::{Caveat, Claims, KeyId, Reason, SpiffeId, Timestamp, mint::mint, parse::Unverified};
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::{prelude::*, sample::Index};
 use prost_biscuit::Message;
@@ -51,16 +52,76 @@ fn last(token: &Biscuit) -> &SignedBlock {
 
 /// Appends a block that a third party signed, as whoever has the token can: with the secret that it ends with.
 fn append(token: &[u8], block: Vec<u8>, external_signature: Option<ExternalSignature>) -> Vec<u8> {
+    append_in(Some(1), token, block, external_signature)
+}
+
+/// Appends a block whose signature is of a version; without one it is bound to nothing before it.
+fn append_in(
+    version: Option<u32>,
+    token: &[u8],
+    block: Vec<u8>,
+    external_signature: Option<ExternalSignature>,
+) -> Vec<u8> {
     let mut token = read(token);
     let Some(proof::Content::NextSecret(secret)) = &token.proof.content else { panic!("no token is sealed") };
     let key = SigningKey::from_bytes(&secret[..].try_into().expect("32 bytes"));
     let next = [0x77; 32];
     let next_key = PublicKey { algorithm: 0, key: public(next).to_vec() };
-    let mut signed = SignedBlock { block, next_key, signature: vec![], external_signature, version: Some(1) };
-    signed.signature = key.sign(&bound_payload(&signed, &last(&token).signature)).to_bytes().to_vec();
+    let mut signed = SignedBlock { block, next_key, signature: vec![], external_signature, version };
+    let message = match version {
+        Some(_) => bound_payload(&signed, &last(&token).signature),
+        None => payload(&signed),
+    };
+    signed.signature = key.sign(&message).to_bytes().to_vec();
     token.blocks.push(signed);
     token.proof = Proof { content: Some(proof::Content::NextSecret(next.to_vec())) };
     bytes(&token)
+}
+
+/// Hands a token on with the key of number `by`.
+fn hand_on(token: &[u8], hands: [&str; 2], onward: Option<[u8; 32]>, by: u8) -> Vec<u8> {
+    let block = third_party(&hop_text(hands, onward, "")).encode_to_vec();
+    let message = third_party_payload(&last(&read(token)).signature, &block);
+    append(token, block, Some(external(hop_seed(by), &message)))
+}
+
+/// Two tokens of one holder, each with `blocks` that nothing binds, and the hops of the one behind the other.
+fn transplanted(blocks: u64) -> Vec<u8> {
+    let start = |id: &str| {
+        let claims = Claims { token: player::word(id), ..delegable() };
+        let token = mint(&claims, KeyId(ROOT_ID), &root()).expect("mints").to_vec();
+        (0..blocks).fold(token, |token, n| {
+            let ends = Caveat::ExpiresAt(Timestamp::from_unix_s(NOW + 60 + n));
+            // Each names the same next key: from the second on, such a block is one for both tokens.
+            append_in(None, &token, narrowing_link(&task(), &[ends]).block, None)
+        })
+    };
+    let [one, other] = ["tok_01983f00000070008000000000000001", "tok_01983f00000070008000000000000009"].map(start);
+    // The first delegate is honest: he hands on the one token that he was given.
+    let handed = hand_on(&hand_on(&one, [HOLDER, FIRST], Some(hop_seed(1)), 0), [FIRST, SECOND], None, 1);
+    let (mut handed, mut forged) = (read(&handed), read(&other));
+    forged.blocks.extend(handed.blocks.split_off(forged.blocks.len()));
+    forged.proof = handed.proof;
+    bytes(&forged)
+}
+
+#[test]
+fn hops_behind_blocks_that_nothing_binds_are_refused_though_their_signatures_verify() {
+    let ask = player::ask(&player::call()).expect("a call");
+    let (peer, server) = (player::word(SECOND), player::word(AUDIENCE));
+    let expected = [
+        (0, Answer::NoToken, Reason::SignatureInvalid),
+        (1, Answer::NoToken, Reason::TokenOutOfProfile),
+        (2, Answer::Allowed, Reason::TokenOutOfProfile),
+    ];
+    for (blocks, stock, ours) in expected {
+        let forged = transplanted(blocks);
+        let without_the_gate = oracle::evaluate(&forged, root().public(), &ask, &peer, &server, at(NOW).wall, &NONCES);
+        assert_eq!(without_the_gate, stock, "{blocks} blocks before the hops");
+        let verifier = FedVerifier::new(player::word(AUDIENCE), NOW);
+        let refused = verifier.decide(&forged, &ask, &peer, NOW).into_result().map_err(|r| r.denial.reason);
+        assert_eq!(refused.err(), Some(ours), "{blocks} blocks before the hops");
+    }
 }
 
 #[test]

@@ -87,8 +87,11 @@ impl Drawn {
             bend(&mut blocks[0], &mut writer, u)?;
             blocks[0].symbols.append(&mut writer.own);
         }
-        for _ in 0..u.int_in_range(0..=3)? {
-            blocks.push(writer.block(u)?);
+        // Before the first hop no block is in order.
+        if !hops || u.ratio(1, 8)? {
+            for _ in 0..u.int_in_range(0..=3)? {
+                blocks.push(writer.block(u)?);
+            }
         }
         let mut by = vec![None; blocks.len()];
         if hops {
@@ -96,10 +99,10 @@ impl Drawn {
                 let (block, seed) = drawn_hop(place, u)?;
                 blocks.push(block);
                 by.push(Some(seed));
-            }
-            if u.ratio(1, 2)? {
-                blocks.push(writer.block(u)?);
-                by.push(None);
+                if u.ratio(1, 2)? {
+                    blocks.push(writer.block(u)?);
+                    by.push(None);
+                }
             }
         }
         let asks = vec![player::ask(&player::call()).expect("a call"), ask(u)?];

@@ -143,6 +143,10 @@ pub(super) fn steps(claims: &Claims, draws: Vec<Draw>) -> Vec<Step> {
             continue;
         };
         let to = left.remove(to.index(left.len())).clone();
+        // Before the first hop is no other block.
+        if steps.iter().all(|step: &Step| step.to().is_none()) {
+            steps.clear();
+        }
         // Most go without any caveat: of several with some, hardly one would be allowed.
         caveats.truncate(caveats.len().saturating_sub(2));
         open = goes_on;

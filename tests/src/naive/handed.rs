@@ -68,11 +68,13 @@ pub fn hops(token: &Token) -> Option<Vec<Delegate>> {
     let mut keys: Vec<Vec<u8>> = authority.keys.clone();
     let mut next = authority.keys.first().cloned();
     let mut hops: Vec<Delegate> = Vec::new();
-    for block in appended {
+    for (before, block) in appended.iter().enumerate() {
         if block.external.is_none() {
             is_plain(block).then_some(())?;
             continue;
         }
+        // The first hop is the first appended block.
+        (before == 0 || !hops.is_empty()).then_some(())?;
         let (from, to, onward) = hop(block)?;
         let delegate = named.iter().find(|delegate| delegate.holder == to)?;
         let held = to == holder || hops.iter().any(|hop| hop.holder == to);

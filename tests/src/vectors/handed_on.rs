@@ -53,6 +53,11 @@ pub fn narrowed(links: Vec<Link>, caveats: &[Caveat]) -> Vec<Link> {
     then(links, next)
 }
 
+/// A chain in the hands of the first delegate, handed on to the second, who has to keep it.
+fn to_second(links: Vec<Link>) -> Vec<Link> {
+    then(links, hop(&hop_text([FIRST, SECOND], None, ""), 1))
+}
+
 /// A token that went through as many hands as the profile takes; `rest` stands in the last hop.
 pub fn eight_hops(rest: &str) -> Vec<Link> {
     let mut links = vec![plain(&authority(&delegable_to(&EIGHT)))];
@@ -122,16 +127,21 @@ fn in_other_hands() -> Vec<Vector> {
 fn with_caveats() -> Vec<Vector> {
     let tool = || vec![Caveat::Tool(word("read_file"))];
     let checks = r#"check if operation("read"); "#.repeat(15);
-    let deep = (0..7).fold(task(), |links, i| narrowed(links, &[ends(60 - i)]));
+    let deep = (0..6).fold(first(), |links, i| narrowed(links, &[ends(60 - i)]));
     let single_use =
         "check if nonce(hex:11111111111111111111111111111111); check if time($t), $t < 2100-01-01T00:00:00Z;";
-    let mixed = narrowed(task(), &tool());
-    let mixed = narrowed(then(mixed, hop(&hop_text([HOLDER, FIRST], Some(hop_seed(1)), single_use), 0)), &tool());
+    let mixed = then(task(), hop(&hop_text([HOLDER, FIRST], Some(hop_seed(1)), single_use), 0));
+    let mixed = narrowed(narrowed(mixed, &tool()), &tool());
     let mixed = narrowed(then(mixed, hop(&hop_text([FIRST, SECOND], None, ""), 1)), &[ends(30)]);
     let note = || arg("note", ArgRule::Is(Scalar::text("draft").expect("short")));
     let draft = then(task(), hop(&hop_text([HOLDER, FIRST], None, r#"check if arg("note", "draft");"#), 0));
     vec![
-        allowed("hops_between_blocks", "two hops between narrowing blocks, the first single use", &mixed, SECOND),
+        allowed(
+            "hops_between_blocks",
+            "two hops with narrowing blocks between and after, the first single use",
+            &mixed,
+            SECOND,
+        ),
         allowed(
             "hop_most_checks",
             "16 checks in a hop, one of them the holder's",
@@ -141,8 +151,8 @@ fn with_caveats() -> Vec<Vector> {
         allowed(
             "hop_deepest",
             "a hop in the last block that the profile takes",
-            &then(deep, hop(&hop_text([HOLDER, FIRST], None, ""), 0)),
-            FIRST,
+            &then(deep, hop(&hop_text([FIRST, SECOND], None, ""), 1)),
+            SECOND,
         ),
         Vector {
             ask: with_args(json!({ "note": "draft" })),
@@ -197,8 +207,7 @@ fn wrong_holders() -> Vec<Vector> {
     let case = |name: &str, why: &str, links: &[Link], peer: &str| {
         presented(name, why, &sign_links(links), peer, Reason::HolderMismatch.code())
     };
-    let bound = narrowed(task(), &[Caveat::Holder(word(HOLDER))]);
-    let bound = then(bound, hop(&hop_text([HOLDER, FIRST], None, ""), 0));
+    let bound = to_second(narrowed(first(), &[Caveat::Holder(word(FIRST))]));
     let called = narrowed(once(), &[ends(10)]);
     vec![
         case("delegable_by_a_delegate", "who may act has to be handed the token first", &task(), FIRST),
@@ -216,7 +225,7 @@ fn wrong_holders() -> Vec<Vector> {
         case("open_hop_by_the_holder_before", "it may go on, and is the next holder's until then", &first(), HOLDER),
         case("open_hop_by_a_delegate", "presented by one whom it might be handed to", &first(), SECOND),
         case("open_hop_by_a_stranger", "presented by one whom nobody named", &first(), STRANGER),
-        case("hop_after_caveat_holder", "a caveat binds it to the first holder, and goes along", &bound, FIRST),
+        case("hop_after_caveat_holder", "a caveat binds it to the holder before, and goes along", &bound, SECOND),
     ]
 }
 
@@ -225,8 +234,7 @@ fn caveats() -> Vec<Vector> {
         presented(name, why, &sign_links(links), FIRST, reason.code())
     };
     let within = |rest: &str| then(task(), hop(&hop_text([HOLDER, FIRST], None, rest), 0));
-    let before = narrowed(task(), &[Caveat::Tool(word("stat_file"))]);
-    let before = then(before, hop(&hop_text([HOLDER, FIRST], None, ""), 0));
+    let before = to_second(narrowed(first(), &[Caveat::Tool(word("stat_file"))]));
     let after = narrowed(once(), &[Caveat::Operation(word("stat"))]);
     let single_use = within("check if nonce(hex:11111111111111111111111111111111);");
     vec![
@@ -248,7 +256,15 @@ fn caveats() -> Vec<Vector> {
             &within("check if time($t), $t < 2027-01-15T08:00:00Z;"),
             Reason::TokenExpired,
         ),
-        case("hop_caveat_before_fails", "what was narrowed before the hop stays so", &before, Reason::ToolNotGranted),
+        Vector {
+            peer: SECOND.into(),
+            ..case(
+                "hop_caveat_before_fails",
+                "what was narrowed before the hop stays so",
+                &before,
+                Reason::ToolNotGranted,
+            )
+        },
         case("hop_caveat_after_fails", "a block after the hop counts", &after, Reason::OperationNotGranted),
         Vector {
             again: true,
@@ -306,17 +322,20 @@ fn wrong_signatures() -> Vec<Vector> {
         let signature = external([0x44; 32], &message).signature;
         token.blocks[0].external_signature.as_mut().expect("a hop").signature = signature;
     });
-    let narrower =
-        then(narrowed(task(), &[Caveat::Tool(word("read_file"))]), hop(&hop_text([HOLDER, FIRST], None, ""), 0));
-    let cut_out = sign_links(&narrower).blocks[1].external_signature.clone();
-    let moved = changed(&once(), 1, |token| token.blocks[0].external_signature.clone_from(&cut_out));
+    let narrower = to_second(narrowed(first(), &[Caveat::Tool(word("read_file"))]));
+    let cut_out = sign_links(&narrower).blocks[2].external_signature.clone();
+    let moved = changed(&second(), 2, |token| token.blocks[1].external_signature.clone_from(&cut_out));
+    let other_token = Claims { token: word("tok_01983f00000070008000000000000009"), ..delegable() };
+    let of_another = then(vec![plain(&authority(&other_token))], once().remove(1));
+    let of_another = sign_links(&of_another).blocks.remove(0).external_signature;
+    let replanted = changed(&once(), 1, |token| token.blocks[0].external_signature.clone_from(&of_another));
     let unbound = changed(&once(), 1, |token| {
         let message = [&token.blocks[0].block[..], &0i32.to_le_bytes(), &token.authority.next_key.key].concat();
         token.blocks[0].external_signature = Some(external(hop_seed(0), &message));
     });
     let stripped = {
         let mut token = sign_links(&narrower);
-        token.blocks.remove(0);
+        token.blocks.remove(1);
         token
     };
     let after = |message_of: &dyn Fn(&mut Biscuit)| {
@@ -332,13 +351,20 @@ fn wrong_signatures() -> Vec<Vector> {
     });
     vec![
         case("hop_of_a_thief", "by somebody who has the token, and not its holder's key", &by_a_thief),
-        case("hop_moved", "a hop of another token, cut out: of one with a block more", &moved),
+        Vector {
+            peer: SECOND.into(),
+            ..case("hop_moved", "a hop of another token, cut out: of one with a block more", &moved)
+        },
+        case("hop_of_another_token", "the first hop of another token of the same holder", &replanted),
         case(
             "hop_bound_to_nothing",
             "the older signature of third parties, which says nothing about the place",
             &unbound,
         ),
-        case("block_before_hop_stripped", "the block before the hop is taken out", &stripped),
+        Vector {
+            peer: SECOND.into(),
+            ..case("block_before_hop_stripped", "the block before the hop is taken out", &stripped)
+        },
         case("block_after_hop_unbound", "the next block is signed as if no hop were before it", &before_the_hop),
         case(
             "flip_hop_signature",

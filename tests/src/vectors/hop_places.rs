@@ -16,7 +16,7 @@ use crumb_token::{Caveat, Claims, Reason, Timestamp};
 
 /// All of them.
 pub fn vectors() -> Vec<Vector> {
-    [places(), signers(), next_keys(), depths()].concat()
+    [places(), unbound(), signers(), next_keys(), depths()].concat()
 }
 
 fn case(name: &str, why: &str, links: Vec<Link>, peer: &str) -> Vector {
@@ -64,6 +64,35 @@ fn places() -> Vec<Vector> {
             HOLDER,
         ),
         case("hop_to_oneself", "to the one who holds it", then(first(), to([FIRST, FIRST], None, 1)), FIRST),
+    ]
+}
+
+/// Hops in order but for a block before the first of them, which nothing binds to the authority block.
+fn unbound() -> Vec<Vector> {
+    let before = |n: u64| {
+        let ends = |i| [Caveat::ExpiresAt(Timestamp::from_unix_s(NOW + 60 + i))];
+        (0..n).fold(task(), |links, i| narrowed(links, &ends(i)))
+    };
+    let onward = |n| then(then(before(n), to([HOLDER, FIRST], Some(1), 0)), to([FIRST, SECOND], None, 1));
+    vec![
+        case(
+            "narrowed_before_the_first_hop",
+            "a block before the first hop",
+            then(before(1), to([HOLDER, FIRST], None, 0)),
+            FIRST,
+        ),
+        case(
+            "narrowed_before_an_open_first_hop",
+            "the same, and it may go on",
+            then(before(1), to([HOLDER, FIRST], Some(1), 0)),
+            FIRST,
+        ),
+        case(
+            "hops_behind_unbound_blocks",
+            "two blocks before the first hop: the second fits behind another token, and all after it too",
+            onward(2),
+            SECOND,
+        ),
     ]
 }
 
@@ -145,7 +174,7 @@ fn depths() -> Vec<Vector> {
     let step = || vec![Caveat::ExpiresAt(Timestamp::from_unix_s(NOW + 60))];
     let to_first = || hop(&hop_text([HOLDER, FIRST], Some(hop_seed(1)), ""), 0);
     let to_second = || hop(&hop_text([FIRST, SECOND], None, ""), 1);
-    let eight = then((0..7).fold(task(), |links, _| narrowed(links, &step())), to_first());
+    let eight = (0..7).fold(first(), |links, _| narrowed(links, &step()));
     vec![
         case("hop_of_depth_limit_0", "a hop, and the broker allowed no block", then(limited(0), to_first())),
         case(

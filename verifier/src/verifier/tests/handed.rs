@@ -186,11 +186,11 @@ fn what_ended_with_the_agent_of_a_hop_is_let_go() {
 #[test]
 fn a_nonce_is_used_up_for_every_later_holder() {
     let verifier = verifier();
-    let single = attenuate(&task(1), &[Caveat::Nonce([9; 16])]).expect("narrows");
-    let gone = TokenText::from_bytes(&handed(&single, FIRST, 2, 1));
-    allowed(decide_as(&verifier, &TokenText::from_bytes(&single), HOLDER));
-    let refused = denied(decide_as(&verifier, &gone, FIRST), Reason::NonceReplayed);
-    assert_eq!(refused.denial.rule, "block 1, nonce");
+    let single = attenuate(&first(1), &[Caveat::Nonce([9; 16])]).expect("narrows");
+    let gone = TokenText::from_bytes(&handed(&single, SECOND, 3, 2));
+    allowed(decide_as(&verifier, &TokenText::from_bytes(&single), FIRST));
+    let refused = denied(decide_as(&verifier, &gone, SECOND), Reason::NonceReplayed);
+    assert_eq!(refused.denial.rule, "block 2, nonce");
     let within = Parent::read(&task(2)).expect("a token");
     let within = within.hand_over(&id(FIRST), None, &[Caveat::Nonce([9; 16])], &pair(1)).expect("hands over");
     allowed(decide_as(&verifier, &TokenText::from_bytes(&within), FIRST));
