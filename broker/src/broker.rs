@@ -24,7 +24,7 @@ pub(crate) use delegation::to_description;
 pub use endings::Revoked;
 pub use issuance::Issued;
 pub use manifests::Outcome;
-pub(crate) use manifests::{at_start, describe};
+pub(crate) use manifests::{at_start, describe, ending_of};
 pub use sessions::Opened;
 
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
     leases::Leases,
     pace::Paces,
     registry::Registry,
-    stops::Stops,
+    stops::Switch,
     store::{Request, RequestKey, Seen, Store, Written},
     strangers::Strangers,
     subjects::Subjects,
@@ -79,7 +79,7 @@ pub struct Broker {
     /// Who asked for agents that nobody registered.
     pub(crate) strangers: Strangers,
     /// What operators have stopped.
-    pub(crate) stops: ArcSwap<Stops>,
+    pub(crate) stops: Arc<Switch>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) feed: Arc<Feed>,

@@ -13,6 +13,7 @@
 mod by_number;
 mod clue;
 mod dry_run;
+mod handed;
 mod hypothetical;
 mod now;
 mod steps;

@@ -4,7 +4,7 @@ use crate::{
     admin::{AdminSocket, UnusableSocket},
     answers::Answers,
     audit::{Kind, Record},
-    broker::{Broker, at_start, describe},
+    broker::{Broker, at_start, describe, ending_of},
     config::Config,
     feed::{Feed, HEARTBEAT},
     grpc::{Door, Services, StreamLimits},
@@ -13,19 +13,20 @@ use crate::{
     notify::{self, UnusableWebhook, Webhooks},
     pace::Paces,
     registry::{
-        Author, Shelf, UnusableRegistry,
+        Author, Edits, Shelf, UnusableRegistry,
         plan::{Plan, Wanted},
     },
     rotation::{self, RotationError},
     serve,
-    store::{OpenError, PublicKey, SqliteStore, Store, StoreError},
+    stops::Switch,
+    store::{Applied, Ending, OpenError, PublicKey, SqliteStore, Store, StoreError},
     strangers::Strangers,
     subjects::{Purpose, Subjects, UnusableIssuers},
 };
 use arc_swap::ArcSwap;
 use crumb_identity::{Alpn, Listener, NoIdentity, Peers, SystemClock, Workload};
 use crumb_token::{AgentName, Clock, RecordId, SpiffeId, claims::IdentityProvider, revocation::Target};
-use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, broadcast, oneshot},
     task::JoinSet,
@@ -192,17 +193,18 @@ async fn assemble(
     record.allow();
     let now = clock.now().wall;
     let beginning = store.begin(record, now).await?;
-    // The record of the start is theirs as well. Nobody else can have written: a data directory has one broker.
-    if !edits.edits.is_empty() && !store.apply_manifests(edits, None, Box::new(|| {})).await? {
-        return Err(StoreError::Unavailable.into());
-    }
-    let stops = ArcSwap::from_pointee(store.stops().await?);
-    let leases = Leases::new(store.leases().await?);
     let is_revoked = |key: &PublicKey| beginning.revocations.iter().any(|r| r.target == Target::Key(key.id));
     let earlier = beginning.keys.iter().filter(|key| !is_revoked(key)).cloned().collect();
     let keys = Arc::new(Keys::new(config.key_rotation, earlier));
     rotation::turn(&keys, store.as_ref(), now).await?;
     let feed = Arc::new(Feed::new(beginning, Arc::clone(&keys), Arc::clone(&clock)));
+    if !edits.edits.is_empty() {
+        let revoking =
+            Record::new(RecordId::from_uuid(Uuid::now_v7()), clock.unix_ms(), Kind::Revoke, registry.version());
+        apply(edits, ending_of(&stopped, revoking, &clock), store.as_ref(), &feed).await?;
+    }
+    let stops = Arc::new(Switch::new(store.stops().await?));
+    let leases = Leases::new(store.leases().await?);
     let broker = Broker {
         workload,
         provider,
@@ -224,15 +226,32 @@ async fn assemble(
         sessions_max: config.limits.sessions_per_agent,
         drift: config.drift,
     };
-    // Those that this start stops, and those that an earlier one stopped and did not come to end.
+    // Those that time has stopped: what manifests stop was ended with them.
     let registry = broker.registry();
     let stands = |name: &AgentName| registry.agent(name).is_some_and(|agent| registry.standing(agent, now).is_ok());
     let acting = broker.store.acting_agents(None, now).await?;
-    let left_behind = acting.into_iter().filter(|name| !stands(name));
-    let stopped: BTreeSet<AgentName> = stopped.into_iter().chain(left_behind).collect();
-    let stopped: Vec<AgentName> = stopped.into_iter().collect();
-    broker.end_tokens(&stopped, Author::DIRECTORY).await.map_err(|_| StoreError::Unavailable)?;
+    let left_behind: Vec<AgentName> = acting.into_iter().filter(|name| !stands(name)).collect();
+    broker.end_tokens(&left_behind, Author::DIRECTORY).await.map_err(|_| StoreError::Unavailable)?;
     Ok(broker)
+}
+
+/// Writes what the registry directory says anew, and ends what that stops. The record of the start is theirs as well.
+async fn apply(
+    edits: Edits,
+    mut ending: Option<(Ending, Record)>,
+    store: &dyn Store,
+    feed: &Arc<Feed>,
+) -> Result<(), StoreError> {
+    if let Some((_, record)) = &mut ending {
+        Author::DIRECTORY.clone_into(&mut record.peer);
+    }
+    let feed = Arc::clone(feed);
+    let committed = Box::new(move |revocations: &[_]| feed.revoke(revocations));
+    match store.apply_manifests(edits, None, ending, committed).await? {
+        Applied::Done => Ok(()),
+        // Nobody else can have written: a data directory has one broker. And without the endings nothing is served.
+        Applied::NothingEnded | Applied::Conflict => Err(StoreError::Unavailable),
+    }
 }
 
 /// Returns how long a connection may live, so that it is replaced well before the SVIDs at its ends run out.

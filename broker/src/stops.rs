@@ -3,6 +3,10 @@
 //! Apart from the registry because a stop is an act of the moment and not of a manifest: it holds whatever is applied
 //! meanwhile. Revoking what was issued before is done together with it; this is only about what would come next.
 
+mod switch;
+
+pub use switch::{Pull, Switch};
+
 use crumb_token::{AgentName, Audience, Denial, Owner, Reason, Timestamp, origin::Principal};
 use std::{collections::BTreeMap, fmt};
 

@@ -254,6 +254,17 @@ pub enum Ended {
     TooManyRevocations,
 }
 
+/// The outcome of applying manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// They are in force, and what they stop is over.
+    Done,
+    /// They are in force, and nothing was ended: more revocations would be in force than the feed can carry.
+    NothingEnded,
+    /// Something was written since the edits were made, so nothing was now.
+    Conflict,
+}
+
 /// A signing key's public part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
@@ -323,8 +334,11 @@ pub type Pending<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// Told about revocations right after they are committed, in their order, even when nobody waits for the answer any more.
 pub type OnRevoked = Box<dyn FnOnce(&[Revocation]) + Send>;
 
-/// Told right after manifests are committed, in the order of commits, even when nobody waits for the answer any more.
-pub type OnApplied = Box<dyn FnOnce() + Send>;
+/// Told what came of an ending right after it is committed, like [`OnRevoked`]. Dropped untold when the write failed.
+pub type OnEnded = Box<dyn FnOnce(Ended, &[Revocation]) + Send>;
+
+/// Told right after something is committed, in the order of commits, even when nobody waits for the answer any more.
+pub type OnCommitted = Box<dyn FnOnce() + Send>;
 
 /// Says which requests for approval a listing takes.
 pub type Keep = Box<dyn Fn(&Approval) -> bool + Send>;
@@ -388,7 +402,7 @@ pub trait Store: Outbox + fmt::Debug + Send + Sync {
     fn count_ending(&self, targets: Vec<Target>, now: Timestamp) -> Pending<'_, u64>;
 
     /// Revokes, closes the sessions that end with it, and writes the record.
-    fn revoke(&self, ending: Ending, record: Record, committed: OnRevoked) -> Pending<'_, Ended>;
+    fn revoke(&self, ending: Ending, record: Record, committed: OnEnded) -> Pending<'_, Ended>;
 
     /// Says whether one of `targets` is revoked for what was issued then.
     fn is_revoked(&self, targets: Vec<Target>, issued_at: Timestamp) -> Pending<'_, bool>;
@@ -402,8 +416,8 @@ pub trait Store: Outbox + fmt::Debug + Send + Sync {
     /// Returns everything that is stopped.
     fn stops(&self) -> Pending<'_, Stops>;
 
-    /// Lifts a stop, and writes the record. `false`, and nothing written, when there is none.
-    fn lift(&self, scope: Scope, record: Record) -> Pending<'_, bool>;
+    /// Lifts a stop, and writes the record. `false`, and nothing written, when there is none; `committed` is told all the same.
+    fn lift(&self, scope: Scope, record: Record, committed: OnCommitted) -> Pending<'_, bool>;
 
     /// Writes a refusal, and remembers it as the answer to `request` when given.
     fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written>;
@@ -455,9 +469,15 @@ pub trait Store: Outbox + fmt::Debug + Send + Sync {
     /// Returns all that is kept of manifests.
     fn shelf(&self) -> Pending<'_, Shelf>;
 
-    /// Writes manifests, with a record when given. `false`, and nothing written, when something was written since the edits
-    /// were made.
-    fn apply_manifests(&self, edits: Edits, record: Option<Record>, committed: OnApplied) -> Pending<'_, bool>;
+    /// Writes manifests, with a record when given, and in the same transaction ends what they stop, with its own. `committed` is
+    /// told when they are in force.
+    fn apply_manifests(
+        &self,
+        edits: Edits,
+        record: Option<Record>,
+        ending: Option<(Ending, Record)>,
+        committed: OnRevoked,
+    ) -> Pending<'_, Applied>;
 
     /// Returns the number of the newest record, and word of newer ones.
     fn newest(&self) -> watch::Receiver<u64>;

@@ -68,7 +68,10 @@ pub(crate) async fn run(args: WhyArgs, format: Format) -> Result<(), Failure> {
     }
     match (&explained.denial, explained.decision.as_str()) {
         (_, "unknown") => {
-            let what = format!("nothing is known of a {} by this number", explained.about);
+            let what = match explained.steps.is_empty() {
+                true => format!("nothing is known of a {} by this number", explained.about),
+                false => format!("this is the number of more than one {}", explained.about),
+            };
             Err(Failure::new(Exit::Conflict, what, explained.next))
         }
         // What was never asked ends as asking would.

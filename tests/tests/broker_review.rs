@@ -8,11 +8,13 @@ use crumb_proto::wire::{
 };
 use crumb_tests::{
     broker::{
-        AGENT, AGENT_PATH, Client, FILES, Setup, TestBroker, exchange, files, opening, reason, refusal, request_id,
+        AGENT, AGENT_PATH, Client, FILES, PATIENCE, Setup, TestBroker, exchange, files, opening, reason, refusal,
+        request_id,
     },
     people::{approver_issuers, token_of},
 };
 use crumb_token::{Clock as _, RecordId};
+use std::time::Duration;
 use time::OffsetDateTime;
 use tonic::Status;
 use uuid::Uuid;
@@ -54,6 +56,18 @@ impl Stage {
 
     async fn reads(&self, resources: &[&str]) {
         self.calls(&self.session, AGENT, ("read_file", "read"), resources, true).await;
+    }
+
+    /// Gets a token: in the second in which something of it was revoked there is none.
+    async fn token(&self, session: &str) {
+        let mut tries = tokio::time::interval(Duration::from_millis(50));
+        let issued = tokio::time::timeout(PATIENCE, async {
+            while let Err(status) = self.bot.exchange(exchange(session)).await {
+                assert_eq!(reason::<()>(Err(status)), "overloaded");
+                tries.tick().await;
+            }
+        });
+        issued.await.expect("a token in time");
     }
 
     fn client(&self) -> ReviewServiceClient<tonic::transport::Channel> {
@@ -269,7 +283,7 @@ async fn keeping_brings_an_overdue_agent_back_and_removing_ends_it() {
     assert_eq!(reason(stage.decide_with(keep("2020-01-31")).await), "request_invalid", "a day that has passed");
     stage.decide_with(keep(&tomorrow)).await.expect("kept");
     let session = stage.bot.open(opening()).await.expect("it may go on");
-    stage.bot.exchange(exchange(&session)).await.expect("a token");
+    stage.token(&session).await;
 
     let decided = stage.decide("remove", "dan@a.test").await.expect("removed");
     assert_eq!(decided.review_by, 0);
@@ -306,6 +320,78 @@ async fn a_manifest_that_a_reviewer_brings_gives_nothing_and_changes_nothing_els
     stage.decide_with(narrow(smaller)).await.expect("decided");
     let review = stage.of(AGENT).await;
     assert_eq!((review.grants.len(), review.manifest_version), (2, 2));
+}
+
+#[tokio::test]
+async fn a_reviewer_frees_an_agent_of_nothing_that_holds_it_in() {
+    let stage = Stage::new().await;
+    stage.reads(&["file:///docs/a/x.md"]).await;
+    let persona = "apiVersion: crumb.dev/v1\nkind: Persona\nmetadata: { name: clerk }\nspec:\n  owner: ada@a.test\n  \
+                   purpose: Does what clerks do.\n  bundles: []\n  riskCeiling: medium\n";
+    stage.apply(persona).await;
+    let held = "  persona: clerk\n  deployment: { lease: 30s }\n  validUntil: 2098-01-31\n  model: acme/large-2\n";
+    let text = stage.manifest().await.text.replace("  scopes:\n", &format!("{held}  scopes:\n"));
+    stage.apply(&text).await;
+    let before = stage.manifest().await.version;
+    for (from, to, code) in [
+        ("  deployment: { lease: 30s }\n", "", "outside_manifest"),
+        ("lease: 30s", "lease: 24h", "outside_manifest"),
+        ("lease: 30s", "lease: 10s", "manifest_invalid"),
+        ("  persona: clerk\n", "", "outside_manifest"),
+        ("2098-01-31", "2099-01-31", "outside_manifest"),
+        ("2098-01-31", "2097-01-31", "manifest_invalid"),
+        ("acme/large-2", "acme/large-3", "manifest_invalid"),
+        ("version: 1.4.0", "version: 1.5.0", "manifest_invalid"),
+        ("environment: test", "environment: test\n  maxTtlSeconds: 60", "manifest_invalid"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let request = DecideReviewRequest {
+            agent: AGENT.into(),
+            verdict: "narrow".into(),
+            reason: "by hand".into(),
+            manifest: text.replace(from, to),
+            approver_token: token_of("eve@a.test"),
+            ..DecideReviewRequest::default()
+        };
+        assert_eq!(reason(stage.decide_with(request).await), code, "{from} to {to}");
+    }
+    assert_eq!(stage.manifest().await.version, before);
+    // What it proposes itself holds the agent in as before; and the day may move again.
+    stage.decide("narrow", "eve@a.test").await.expect("decided");
+    let after = stage.manifest().await;
+    assert!(held.lines().all(|line| after.text.contains(line)) && !after.text.contains("write_file"), "{}", after.text);
+    let later = OffsetDateTime::now_utc().date().checked_add(time::Duration::days(300)).expect("a day");
+    let keep = DecideReviewRequest {
+        agent: AGENT.into(),
+        verdict: "keep".into(),
+        reason: "as agreed".into(),
+        next_review: later.to_string(),
+        approver_token: token_of("eve@a.test"),
+        ..DecideReviewRequest::default()
+    };
+    let change = stage.decide_with(keep).await.expect("a review moves the day").change.expect("a change");
+    assert_eq!(change.widenings, [format!("it goes without a review until {later}")], "and it is told");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_handed_tokens_is_not_told_to_have_used_nothing() {
+    let stage = Stage::new().await;
+    let text = stage.manifest().await.text;
+    assert_eq!(stage.of("helper").await.proposal.expect("it was asked for").action, "set-aside");
+    let handing = text.replace("  scopes:\n", "  mayHandTo: [helper]\n  scopes:\n");
+    let document = ManifestFile { file: "a.yaml".into(), text: handing };
+    let request = ApplyRequest { documents: vec![document], ..ApplyRequest::default() };
+    let answer = RegistryServiceClient::new(stage.broker.admin()).apply(request).await.expect("an answer").into_inner();
+    assert_eq!(answer.defects, []);
+    let review = stage.of("helper").await;
+    let unseen = "what it did offline with tokens of research-bot is in their sessions, and is not counted here";
+    assert!(review.unseen.iter().any(|said| said == unseen), "{:?}", review.unseen);
+    let proposal = review.proposal.expect("it was asked for");
+    assert_eq!((proposal.action.as_str(), proposal.notes.as_slice()), ("keep", &[unseen.to_owned()][..]));
+    assert!(
+        !stage.of(AGENT).await.unseen.iter().any(|said| said.contains("offline")),
+        "the one who hands on is counted"
+    );
 }
 
 #[tokio::test]

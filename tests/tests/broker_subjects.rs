@@ -102,6 +102,17 @@ async fn a_delegated_access_ends_with_the_persons_token() {
 }
 
 #[tokio::test]
+async fn nobodys_token_is_looked_at_but_theirs_who_may_speak_for_the_agent() {
+    let stage = Stage::new().await;
+    let bad = || stage.for_bob(|claims| claims["aud"] = json!("another"));
+    assert_eq!(reason(stage.client.open(bad()).await), "subject_invalid");
+    let unknown = OpenSessionRequest { agent: "nobody".into(), ..bad() };
+    assert_eq!(reason(stage.client.open(unknown).await), "agent_unknown");
+    let stranger = stage.broker.client("/agent/stranger").await;
+    assert_eq!(reason(stranger.open(bad()).await), "agent_not_spoken_for");
+}
+
+#[tokio::test]
 async fn refuses_another_persons_token_and_one_that_does_not_verify() {
     let stage = Stage::new().await;
     let open = |change: fn(&mut Value)| stage.client.open(stage.for_bob(change));

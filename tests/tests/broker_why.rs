@@ -1,10 +1,12 @@
 //! Why: what every layer's refusal is told as, what would be decided on an ask that was never made, and what is told of
 //! numbers that name nothing.
 
+use biscuit_auth::KeyPair;
 use crumb_proto::wire::{
-    ApplyRequest, ApproveRequest, Decision, DelegateRequest, Denial, ExplainAskRequest, ExplainIdRequest, Explanation,
-    LiftRequest, ManifestFile, RecordDecisionsRequest, RefuseRequest, RevokeRequest,
-    explain_service_client::ExplainServiceClient, registry_service_client::RegistryServiceClient,
+    ApplyRequest, ApproveRequest, Decision, DelegateRequest, Denial, ExchangeRequest, ExplainAskRequest,
+    ExplainIdRequest, Explanation, LiftRequest, ManifestFile, MayAct, OpenSessionRequest, RecordDecisionsRequest,
+    RefuseRequest, RevokeRequest, explain_service_client::ExplainServiceClient,
+    registry_service_client::RegistryServiceClient,
 };
 use crumb_tests::broker::{
     AGENT_PATH, Client, FILES, GOVERNED, Setup, TestBroker, exchange, files, grant, opening, reason, refusal,
@@ -294,6 +296,78 @@ async fn a_token_of_a_session_that_ended_says_which_end_it_was() {
     let told = stage.why(&stage.session).await.expect("told");
     assert_eq!((told.state.as_str(), layer(&told)), ("closed", ("session_closed", "session")));
     assert_eq!(told.denial.expect("why not").author, "spiffe://a.test/agent/janitor");
+}
+
+#[tokio::test]
+async fn a_token_that_may_be_handed_on_says_where_it_is_over() {
+    let mut setup = Setup::governed();
+    let lead = GOVERNED.split("---\n").find(|text| text.contains("name: helper")).expect("it is there");
+    let lead = lead.replace("agent/helper", "agent/lead").replace("name: helper", "name: lead");
+    let lead = lead.replace("  scopes:\n", "  mayHandTo: [helper, janitor]\n  scopes:\n");
+    setup.manifests.push(("lead.yaml".into(), lead));
+    let stage = Stage::with(setup).await;
+    let client = stage.broker.client("/agent/lead").await;
+    let reading = || vec![files(&[("read_file", "read", "file:///docs/*")])];
+    let session = client.open(OpenSessionRequest { agent: "lead".into(), envelope: reading(), ..opening() }).await;
+    let to = |agent: &str| MayAct { agent: agent.into(), peer: format!("spiffe://a.test/agent/{agent}") };
+    let request = ExchangeRequest {
+        scope: reading().pop(),
+        may_act: vec![to("helper"), to("janitor")],
+        delegation_key: KeyPair::new().public().to_bytes(),
+        ..exchange(&session.expect("a session"))
+    };
+    let token = client.exchange(request).await.expect("its owner named them").token_id;
+    let hands = |told: &Explanation, agent: &str| {
+        let found = told.steps.iter().find(|step| step.rule.starts_with(&format!("in the hands of {agent}: ")));
+        found.unwrap_or_else(|| panic!("{agent} is not told of: {told:#?}")).clone()
+    };
+    let told = stage.why(&token).await.expect("told");
+    for agent in ["helper", "janitor"] {
+        assert!(hands(&told, agent).rule.ends_with("nothing is revoked"), "{told:#?}");
+    }
+    stage.revoke("version", "helper@0.3.0", false).await;
+    let told = stage.why(&token).await.expect("told");
+    assert_eq!((told.state.as_str(), &told.denial), ("in force", &None), "for the lead it goes on");
+    let helper = hands(&told, "helper");
+    assert!(helper.rule.contains("it is over: ") && helper.rule.contains("it went astray"), "{helper:?}");
+    assert!(helper.author.starts_with("uid:"), "{helper:?}");
+    assert!(hands(&told, "janitor").rule.ends_with("nothing is revoked"), "{told:#?}");
+    assert!(!told.next.contains("nothing ends it"), "{}", told.next);
+
+    // Under other manifests than then, the version that the token names is not on record.
+    let janitor = GOVERNED.split("---\n").find(|text| text.contains("name: janitor")).expect("it is there");
+    let text = janitor.replace("version: 2.0.0", "version: 2.1.0");
+    let documents = vec![ManifestFile { file: "a.yaml".into(), text }];
+    let change = ApplyRequest { documents, ..ApplyRequest::default() };
+    RegistryServiceClient::new(stage.broker.admin()).apply(change).await.expect("applied");
+    stage.revoke("version", "janitor@2.0.0", false).await;
+    let told = stage.why(&token).await.expect("told");
+    assert!(hands(&told, "janitor").rule.ends_with("so of that it is not known"), "{told:#?}");
+    stage.revoke("agent", "janitor", false).await;
+    let told = stage.why(&token).await.expect("told");
+    assert!(hands(&told, "janitor").rule.contains("it is over: "), "{told:#?}");
+}
+
+#[tokio::test]
+async fn requests_of_two_callers_with_one_number_are_listed_and_never_merged() {
+    let stage = Stage::new().await;
+    let (request, _) = stage.exchange(("read_file", "read", "file:///etc/passwd")).await;
+    assert_eq!(layer(&stage.why(&request).await.expect("told")), ("outside_envelope", "envelope"));
+    let bot = stage.broker.client(AGENT_PATH).await;
+    let session = bot.session().await;
+    let issued = bot.exchange(ExchangeRequest { request_id: request.clone(), ..exchange(&session) }).await;
+    let issued = issued.expect("numbers of requests are each caller's own").token_id;
+    let told = stage.why(&request).await.expect("told");
+    assert_eq!((told.decision.as_str(), &told.record, &told.denial), ("unknown", &None, &None), "{told:#?}");
+    let [newest, other] = &told.steps[..] else { panic!("one of each: {told:#?}") };
+    assert!(newest.rule.contains("exchange of spiffe://a.test/agent/research-bot, allowed"), "{newest:?}");
+    assert!(other.rule.contains("exchange of spiffe://a.test/agent/janitor, refused"), "{other:?}");
+    assert!(told.next.contains("rec_"), "{}", told.next);
+    for (step, decision) in [(newest, "allowed"), (other, "denied")] {
+        let record = step.rule.split(',').next().expect("the number of the record");
+        assert_eq!(stage.why(record).await.expect("told").decision, decision, "{record}");
+    }
+    assert_eq!(stage.why(&issued).await.expect("told").decision, "allowed", "a token is told by its own number");
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use super::{Broker, Refused};
 use crate::{
     audit::{Kind, Record},
     feed, rotation,
-    stops::{Scope, Stop, Stops},
-    store::{Ended, Ending},
+    stops::{Pull, Scope, Stop, Stops},
+    store::{Ended, Ending, OnEnded},
 };
 use crumb_proto::{Violations, wire};
 use crumb_token::{
@@ -83,31 +83,34 @@ impl Broker {
         let since = self.clock.now().wall;
         let stop =
             wanted.stop.clone().map(|scope| (scope, Stop { since, by: by.to_owned(), why: wanted.why.to_string() }));
-        let before = match &stop {
-            Some((scope, stop)) => self.put_stop(scope, stop)?,
-            None => None,
-        };
+        let pull = stop.as_ref().map(|(scope, stop)| self.stops.pull(scope, stop)).transpose()?;
         // The stop is in force before the writing thread reads the time: whatever got past it was issued no later, and is
         // revoked. When nobody knows what became of the write, it stays in force.
         let clock = Arc::clone(&self.clock);
         let ending = Ending { targets: targets.clone(), clock, live_max: feed::REVOCATIONS_MAX, stop };
-        let feed = Arc::clone(&self.feed);
-        let committed = Box::new(move |revocations: &[_]| feed.revoke(revocations));
-        match self.store.revoke(ending, record, committed).await.map_err(Denial::from)? {
+        match self.store.revoke(ending, record, self.on_ended(pull)).await.map_err(Denial::from)? {
             Ended::Revoked { sequence, sessions } => {
                 self.turn_away_from(&targets).await;
                 Ok(Revoked { sequence: (!targets.is_empty()).then_some(sequence), targets, sessions })
             }
-            Ended::TooManyRevocations => {
-                if let Some(scope) = &wanted.stop {
-                    self.take_back_stop(scope, before);
-                }
-                Err(Denial::new(Reason::Overloaded)
-                    .by(format!("at most {} revocations are in force", feed::REVOCATIONS_MAX), "the broker")
-                    .next("revoke something wider: a session, an agent, a key")
-                    .into())
-            }
+            Ended::TooManyRevocations => Err(Denial::new(Reason::Overloaded)
+                .by(format!("at most {} revocations are in force", feed::REVOCATIONS_MAX), "the broker")
+                .next("revoke something wider: a session, an agent, a key")
+                .into()),
         }
+    }
+
+    /// What is done once an ending is committed, on the writing thread, so that memory changes in the order of commits.
+    pub(super) fn on_ended(&self, pull: Option<Pull>) -> OnEnded {
+        let feed = Arc::clone(&self.feed);
+        Box::new(move |ended, revocations| {
+            match (pull, ended) {
+                (Some(pull), Ended::Revoked { .. }) => pull.keep(),
+                (Some(pull), Ended::TooManyRevocations) => pull.take_back(),
+                (None, _) => {}
+            }
+            feed.revoke(revocations);
+        })
     }
 
     /// Signs no more with keys that were revoked, and begins with another one at once.
@@ -138,34 +141,14 @@ impl Broker {
         let mut record = self.operation(Kind::Lift, by);
         record.detail = crate::audit::cut(&format!("lift the stop of {scope}: {why}"));
         record.allow();
-        self.within_limit(async {
-            let lifted = self.store.lift(scope.clone(), record).await.map_err(Denial::from)?;
-            self.take_back_stop(&scope, None);
-            Ok(lifted)
-        })
-        .await
+        let (switch, what) = (Arc::clone(&self.stops), scope.clone());
+        let committed = Box::new(move || switch.lifted(&what));
+        self.within_limit(async { Ok(self.store.lift(scope, record, committed).await.map_err(Denial::from)?) }).await
     }
 
     /// Returns everything that is stopped.
     pub fn stops(&self) -> Arc<Stops> {
-        self.stops.load_full()
-    }
-
-    /// Puts a stop in force; returns the one that it takes the place of.
-    fn put_stop(&self, scope: &Scope, stop: &Stop) -> Result<Option<Stop>, Denial> {
-        let before = self.stops.load().get(scope).cloned();
-        if before.is_none() && self.stops.load().len() >= Stops::LEN_MAX {
-            let rule = format!("at most {} stops at once", Stops::LEN_MAX);
-            let denial = Denial::new(Reason::Overloaded).by(rule, "the broker");
-            return Err(denial.next("stop something wider: an owner, everything"));
-        }
-        self.stops.rcu(|stops| stops.with(scope, Some(stop.clone())));
-        Ok(before)
-    }
-
-    /// Puts what was there before in its place.
-    fn take_back_stop(&self, scope: &Scope, before: Option<Stop>) {
-        self.stops.rcu(|stops| stops.with(scope, before.clone()));
+        self.stops.load()
     }
 
     /// Begins the record of what an operator does.

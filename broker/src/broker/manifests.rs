@@ -8,10 +8,10 @@ use crate::{
         Defect, Key, Shelf,
         plan::{self, Action, Change, NotApplied, Plan, Wanted},
     },
-    store::{Ended, Ending},
+    store::{Applied, Ended, Ending},
 };
 use crumb_proto::wire;
-use crumb_token::{AgentName, Denial, Reason, Timestamp, revocation::Target};
+use crumb_token::{AgentName, Clock, Denial, Reason, Timestamp, revocation::Target};
 use std::sync::Arc;
 
 /// How often a plan is made anew because somebody else applied something meanwhile.
@@ -108,7 +108,8 @@ impl Broker {
         self.put_in_force(plan, record, &wanted.author.to_string()).await
     }
 
-    /// Writes a plan with the record of why, and puts its snapshot in force. `None` when somebody else wrote first.
+    /// Writes a plan with the record of why, ends what it stops in the same transaction, and puts its snapshot in force. `None`
+    /// when somebody else wrote first.
     pub(crate) async fn put_in_force(
         &self,
         plan: Plan,
@@ -116,36 +117,37 @@ impl Broker {
         by: &str,
     ) -> Result<Option<Vec<Change>>, Refused> {
         let Plan { changes, registry, edits, stopped } = plan;
-        let (registry, in_force) = (Arc::new(registry), Arc::clone(&self.registry));
+        let mut revoking = self.operation(Kind::Revoke, by);
+        registry.version().clone_into(&mut revoking.registry_version);
+        let ending = ending_of(&stopped, revoking, &self.clock);
+        let (registry, in_force, feed) = (Arc::new(registry), Arc::clone(&self.registry), Arc::clone(&self.feed));
         // On the writing thread, so that the snapshot in force is that of the last commit, whoever is waited for.
-        let committed = Box::new(move || in_force.store(registry));
-        if !self.store.apply_manifests(edits, Some(record), committed).await.map_err(Denial::from)? {
-            return Ok(None);
+        let committed = Box::new(move |revocations: &[_]| {
+            in_force.store(registry);
+            feed.revoke(revocations);
+        });
+        match self.store.apply_manifests(edits, Some(record), ending, committed).await.map_err(Denial::from)? {
+            Applied::Done => Ok(Some(changes)),
+            Applied::NothingEnded => Err(still_alive(&stopped).into()),
+            Applied::Conflict => Ok(None),
         }
-        self.end_tokens(&stopped, by).await?;
-        Ok(Some(changes))
     }
 
-    /// Ends what is alive of agents that get no tokens any more. The snapshot that stops them is in force already.
+    /// Ends what is alive of agents that get no tokens any more. The snapshot that says so is in force already.
     pub(crate) async fn end_tokens(&self, stopped: &[AgentName], by: &str) -> Result<(), Denial> {
-        if stopped.is_empty() {
-            return Ok(());
+        match ending_of(stopped, self.operation(Kind::Revoke, by), &self.clock) {
+            Some((ending, record)) => self.end_by(ending, record).await,
+            None => Ok(()),
         }
-        let names: Vec<_> = stopped.iter().map(AgentName::as_str).collect();
-        let mut record = self.operation(Kind::Revoke, by);
-        record.detail = cut(&format!("revoke agent:{}: by their manifests they get no tokens", names.join(", agent:")));
-        record.allow();
-        self.end_agents(stopped, record).await.map_err(|denial| still_alive(denial, &names))
     }
 
     /// Ends what agents have now, and writes the record.
     pub(super) async fn end_agents(&self, agents: &[AgentName], record: Record) -> Result<(), Denial> {
-        let targets = agents.iter().cloned().map(Target::Agent).collect();
-        let clock = Arc::clone(&self.clock);
-        let ending = Ending { targets, clock, live_max: feed::REVOCATIONS_MAX, stop: None };
-        let feed = Arc::clone(&self.feed);
-        let committed = Box::new(move |revocations: &[_]| feed.revoke(revocations));
-        match self.store.revoke(ending, record, committed).await? {
+        self.end_by(ending(agents, &self.clock), record).await
+    }
+
+    async fn end_by(&self, ending: Ending, record: Record) -> Result<(), Denial> {
+        match self.store.revoke(ending, record, self.on_ended(None)).await? {
             Ended::Revoked { .. } => Ok(()),
             Ended::TooManyRevocations => Err(Denial::new(Reason::Overloaded)),
         }
@@ -173,9 +175,26 @@ fn first_of(defects: &[Defect]) -> String {
     format!("{} defects, the first: {first}", defects.len())
 }
 
-fn still_alive(denial: Denial, names: &[&str]) -> Denial {
+fn still_alive(stopped: &[AgentName]) -> Denial {
+    let names: Vec<_> = stopped.iter().map(AgentName::as_str).collect();
     let next = format!("the manifests are in force, and tokens of {} are still alive: revoke them", names.join(", "));
-    denial.next(next)
+    Denial::new(Reason::Overloaded).next(next)
+}
+
+fn ending(agents: &[AgentName], clock: &Arc<dyn Clock>) -> Ending {
+    let targets = agents.iter().cloned().map(Target::Agent).collect();
+    Ending { targets, clock: Arc::clone(clock), live_max: feed::REVOCATIONS_MAX, stop: None }
+}
+
+/// Returns what ends all that is alive of agents that get no tokens any more, and completes its record. `None` without agents.
+pub(crate) fn ending_of(stopped: &[AgentName], mut record: Record, clock: &Arc<dyn Clock>) -> Option<(Ending, Record)> {
+    if stopped.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = stopped.iter().map(AgentName::as_str).collect();
+    record.detail = cut(&format!("revoke agent:{}: by their manifests they get no tokens", names.join(", agent:")));
+    record.allow();
+    Some((ending(stopped, clock), record))
 }
 
 /// Notes in a record what became of the registry: each change as a right, and the whole in a sentence.

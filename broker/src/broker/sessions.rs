@@ -64,7 +64,7 @@ impl Broker {
         let now = self.clock.now().wall;
         let caller = self.attest(asked, now)?;
         let mut opening = read(wire).map_err(Stop::Malformed)?;
-        self.prove(&mut opening, &wire.subject_token, &caller).await?;
+        self.prove(&mut opening, &wire.subject_token, &caller, now).await?;
         record.attest(opening.process.as_ref());
         record.origin = opening.origin.to_string();
         let request = asked.request(&caller, now).ok_or_else(|| Denial::new(Reason::RequestInvalid))?;
@@ -91,10 +91,13 @@ impl Broker {
     }
 
     /// Lets a subject token prove the user of the origin. The token has to name that very user, and let the caller act.
-    async fn prove(&self, opening: &mut Opening, token: &str, caller: &Caller) -> Result<(), Denial> {
+    ///
+    /// Looked at only for those who may speak for the agent: it may have to wait for keys, which nobody else makes it do.
+    async fn prove(&self, opening: &mut Opening, token: &str, caller: &Caller, now: Timestamp) -> Result<(), Denial> {
         if token.is_empty() {
             return Ok(());
         }
+        session::speaking_for(&opening.agent, opening.process.as_ref(), caller, &self.registry(), now)?;
         let refuse = |rule: &str| Denial::new(Reason::SubjectInvalid).by(rule, "the broker");
         let Origin::User { name, assurance } = &mut opening.origin else {
             return Err(refuse("a subject token proves the user of an origin, and this one has none"));

@@ -10,9 +10,13 @@ use crate::{
 };
 use crumb_proto::Layer;
 use crumb_token::{ApprovalId, Denial, RequestId, SessionId, TokenId};
+use std::collections::BTreeSet;
 
 /// How many records beside the first an answer names.
 const BESIDE_MAX: u32 = 16;
+/// How many records with one number of a request are looked through: callers number their requests each by themselves, so
+/// whoever knows a number can give it too.
+const SAME_MAX: u32 = 256;
 
 /// What to do to find a number that is known.
 const FIND: &str = "numbers are in `crumb audit tail -o json`, and those of approvals in `crumb requests`";
@@ -37,7 +41,14 @@ impl Broker {
     }
 
     async fn recorded(&self, clue: Clue, about: About) -> Result<Option<Explanation>, Denial> {
-        let Some((number, record)) = self.store.evidence(clue, 1).await?.into_iter().next() else { return Ok(None) };
+        match self.store.evidence(clue, 1).await?.into_iter().next() {
+            Some((number, record)) => self.told(about, number, record).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Tells a record with what belongs to it.
+    async fn told(&self, about: About, number: u64, record: Record) -> Result<Explanation, Denial> {
         let issued = match record.token_id.parse() {
             Ok(id) if record.kind == Kind::Decision => self.store.evidence(Clue::Issuance(id), 1).await?,
             _ => Vec::new(),
@@ -46,31 +57,54 @@ impl Broker {
         // Who gave the token with which a call was made, and to whom: a block of it was written by one of its holders.
         told.steps.extend(issued.iter().map(|(number, record)| issued_step(*number, record)));
         told.steps.extend(self.votes_of(told.record.as_ref().map(|(_, record)| record)).await?);
-        Ok(Some(told))
+        Ok(told)
     }
 
-    /// A request is told by what became of it last; what became of it before is beside it.
+    /// A request is told by what became of it last; what became of it before is beside it. Requests of several callers that
+    /// have one number are listed, and none of them is told as another's.
     async fn requested(&self, id: RequestId) -> Result<Option<Explanation>, Denial> {
-        let Some(mut told) = self.recorded(Clue::Request(id), About::Request).await? else { return Ok(None) };
-        let earlier = self.store.evidence(Clue::Request(id), BESIDE_MAX).await?;
-        told.steps.extend(earlier.iter().skip(1).map(|(number, record)| beside(*number, record)));
+        let mut found = self.store.evidence(Clue::Request(id), SAME_MAX).await?;
+        let is_cut = found.len() >= SAME_MAX as usize;
+        let assumed = format!("that there is nothing before the newest {SAME_MAX} records with this number");
+        let mut told = match found.first() {
+            None => return Ok(None),
+            Some((_, newest)) if found.iter().any(|(_, record)| record.peer != newest.peer) => of_several(&found),
+            Some(_) => {
+                let (number, record) = found.remove(0);
+                let mut told = self.told(About::Request, number, record).await?;
+                let earlier = found.iter().take(BESIDE_MAX as usize);
+                told.steps.extend(earlier.map(|(number, record)| beside(*number, record)));
+                told
+            }
+        };
+        told.assumed.extend(is_cut.then_some(assumed));
         Ok(Some(told))
     }
 
     async fn token(&self, id: TokenId) -> Result<Option<Explanation>, Denial> {
         let Some(mut told) = self.recorded(Clue::Issuance(id), About::Token).await? else { return Ok(None) };
         let now = self.clock.now().wall;
+        let mut delegates = Vec::new();
         if let Some((_, record)) = &told.record {
             (told.state, told.denial) = self.token_now(id, record, now).await?;
+            if told.denial.is_none() {
+                delegates = self.delegates_now(record).await?;
+            }
         }
         let calls = self.store.evidence(Clue::Calls(id), BESIDE_MAX).await?;
         told.steps.extend(calls.iter().map(|(number, record)| beside(*number, record)));
         told.next = match &told.denial {
             Some(denial) => denial.next.clone(),
-            None => {
+            None if delegates.is_empty() => {
                 "nothing ends it before its time: a refusal of it is on record by the call, `crumb audit tail`".into()
             }
+            None => {
+                "what is revoked in the hands of others is among the steps, as far as it is known: a refusal of it is \
+                     on record by the call, `crumb audit tail`"
+                    .into()
+            }
         };
+        told.steps.extend(delegates);
         Ok(Some(told))
     }
 
@@ -151,6 +185,22 @@ impl Broker {
         let found = self.store.approvals(listing, Box::new(keep)).await?;
         Ok(found.iter().flat_map(votes).collect())
     }
+}
+
+/// Lists the requests of several callers that have one number: the newest of each.
+fn of_several(found: &[(u64, Record)]) -> Explanation {
+    let next = "several callers gave this number: `crumb why` with the number of one of these records, rec_…";
+    let mut told = Explanation::unknown(String::new(), About::Request, next);
+    let mut callers = BTreeSet::new();
+    let newest = found.iter().filter(|(_, record)| callers.insert(record.peer.as_str()));
+    let steps = newest.take(BESIDE_MAX as usize).map(|(number, record)| {
+        let step = beside(*number, record);
+        let word = if record.allowed { "allowed" } else { "refused" };
+        let rule = format!("{}, {} of {}, {word}: {}", record.record_id, record.kind.as_str(), record.peer, step.rule);
+        Step { rule, ..step }
+    });
+    told.steps = steps.collect();
+    told
 }
 
 /// Tells one record by itself.

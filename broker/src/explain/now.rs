@@ -6,7 +6,10 @@ use crate::{
     session::Session,
     store::{Clue, Revocation},
 };
-use crumb_token::{Denial, Reason, SessionId, Timestamp, TokenId, revocation::Target};
+use crumb_token::{
+    Claims, Denial, Grants, Reason, SessionId, Timestamp, TokenId,
+    revocation::{self, Target},
+};
 
 /// How many records of a session are looked through for what ended its tokens.
 const ACTS_MAX: u32 = 16;
@@ -26,9 +29,11 @@ impl Broker {
             Some(id) => self.store.sessions(vec![id]).await?.into_iter().next(),
             None => None,
         };
-        let mut targets = vec![Target::Token(id)];
-        targets.extend(session.iter().flat_map(targets_of));
-        targets.extend(record.audience.parse().ok().map(Target::ToolServer));
+        let claims = session.as_ref().and_then(|session| claims_of(id, record, session));
+        let targets = match &claims {
+            Some(claims) => revocation::targets(claims).collect(),
+            None => vec![Target::Token(id)],
+        };
         let issued_at = Timestamp::from_unix_s(record.at_unix_ms / 1000);
         let reaching = self.store.reaching(targets, issued_at).await?;
         if let Some(revocation) = reaching.first() {
@@ -42,7 +47,7 @@ impl Broker {
     }
 
     /// Says by whom something was revoked, as far as the trail tells.
-    async fn revoked(&self, revocation: &Revocation) -> Result<Denial, Denial> {
+    pub(super) async fn revoked(&self, revocation: &Revocation) -> Result<Denial, Denial> {
         let (target, sequence) = (&revocation.target, revocation.sequence);
         let ending = match target {
             Target::Session(id) => {
@@ -105,16 +110,29 @@ impl Broker {
     }
 }
 
-/// Walks what ends the tokens of a session, nearest first.
-fn targets_of(session: &Session) -> Vec<Target> {
-    let own = (session.id, session.agent.clone(), session.version.clone());
-    let above = session.lineage.ancestors.iter().rev();
-    let above = above.map(|above| (above.session, above.agent.clone(), above.version.clone()));
-    let steps = std::iter::once(own).chain(above).flat_map(|(session, agent, version)| {
-        [Target::Session(session), Target::Agent(agent.clone()), Target::Version(agent, version)]
-    });
-    let subject = session.lineage.subject().map(|subject| Target::Subject(subject.name));
-    steps.chain(subject).collect()
+/// Puts a token's claims together again, as far as revocations are about them: where it counts, what it allows and who
+/// vouched for its holder are not looked at.
+fn claims_of(token: TokenId, record: &Record, session: &Session) -> Option<Claims> {
+    Some(Claims {
+        token,
+        session: session.id,
+        agent: session.agent.clone(),
+        version: session.version.clone(),
+        environment: "any".parse().ok()?,
+        holder: record.holder.parse().ok()?,
+        subject: session.lineage.subject(),
+        actors: session.lineage.actors.clone(),
+        ancestors: session.lineage.ancestors.clone(),
+        origin: session.lineage.root.clone(),
+        intent_digest: session.intent.digest(),
+        audience: record.audience.parse().ok()?,
+        grants: Grants::default(),
+        issued_at: Timestamp::from_unix_s(record.at_unix_ms / 1000),
+        expires_at: Timestamp::from_unix_s(record.expires_at),
+        may_act: None,
+        depth_limit: 0,
+        identity_provider: "any".parse().ok()?,
+    })
 }
 
 /// Says whether a record of a session is of something that revokes its tokens.

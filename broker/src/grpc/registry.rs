@@ -62,7 +62,7 @@ impl RegistryService for Services {
         let message = request.into_inner();
         let dry_run = message.dry_run;
         let wanted = wanted(message, by).map_err(|v| status::invalid(&v))?;
-        // Applying and ending what it stops are two steps; whoever asked may leave, and both are taken.
+        // Whoever asked may leave: what was begun comes to its end all the same.
         let broker = std::sync::Arc::clone(&self.broker);
         let applied = tokio::spawn(async move { broker.apply(wanted, dry_run).await }).await;
         let applied = applied.map_err(|_| status::to_status(&Denial::new(Reason::Unforeseen)))?;

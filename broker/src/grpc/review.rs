@@ -79,7 +79,7 @@ impl ReviewService for Services {
         let (_, extensions, message) = request.into_parts();
         operator::of(self.door, &extensions)?;
         let viewer = self.viewer(&extensions, &message.approver_token).await?;
-        // Deciding and ending what it stops are two steps; whoever asked may leave, and both are taken.
+        // Whoever asked may leave: what was begun comes to its end all the same.
         let broker = std::sync::Arc::clone(&self.broker);
         let decided = tokio::spawn(async move { broker.decide_review(message, &viewer).await }).await;
         let reviewed = decided.map_err(|_| status::to_status(&Denial::new(Reason::Unforeseen)))??;

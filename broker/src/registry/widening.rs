@@ -1,12 +1,15 @@
 //! Whether a change gives more than there was before. Pure: two snapshots in, sentences out.
 //!
 //! What counts is what an agent can do in the end, so a bundle or a persona that gives more is found through the agents
-//! that it gives more to.
+//! that it gives more to. What holds an agent in counts as well: a lease, a last day, a review, a persona.
 
-use super::{Agent, AgentIdentity, ApprovalRule, Persona, Registry, Scopes, Tool, ToolBundle, ToolServer};
+use super::{
+    Agent, AgentIdentity, ApprovalRule, ManifestName, Persona, Registry, Scopes, Tool, ToolBundle, ToolServer,
+};
 use crate::clamp::TTL_MAX;
-use crumb_token::{AgentName, Grants};
+use crumb_token::{AgentName, Grants, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use time::OffsetDateTime;
 
 /// Returns what each agent of `new` can do that it could not do in `old`. An agent that is new could do nothing.
 pub fn of_agents(old: Option<&Registry>, new: &Registry) -> BTreeMap<AgentName, Vec<String>> {
@@ -42,7 +45,53 @@ pub fn of_agent(old: Option<&Agent>, new: &Agent) -> Vec<String> {
     if new.environment != old.environment {
         more.push(format!("it may run in {}", new.environment));
     }
+    more.extend(bounds(old, new));
     more
+}
+
+/// Returns what `new` is held in by less than `old`: how long it counts as there and as registered, and by what kind of agent
+/// it is.
+fn bounds(old: &Agent, new: &Agent) -> Vec<String> {
+    let mut more = Vec::new();
+    match (old.lease, new.lease) {
+        (Some(_), None) => more.push("it goes on when its deployment is gone".to_owned()),
+        (Some(old), Some(new)) if new > old => {
+            more.push(format!("it goes on for {} s when its deployment is gone", new.as_secs()));
+        }
+        _ => {}
+    }
+    if is_later(old.valid_until, new.valid_until) {
+        more.push(format!("it is registered {}", until(new.valid_until)));
+    }
+    if is_later(old.review_by, new.review_by) {
+        more.push(of_review(new));
+    }
+    if let Some(persona) = old.persona.as_ref().filter(|_| new.persona != old.persona) {
+        more.push(without(persona));
+    }
+    more
+}
+
+/// Returns how a change is told by which a persona holds an agent in no more.
+pub fn without(persona: &ManifestName) -> String {
+    format!("persona {persona} goes, with its risk ceiling, its policies and what counts as drift for it")
+}
+
+/// Returns how a change is told by which `new` may go longer without a review: a review itself does that.
+pub fn of_review(new: &Agent) -> String {
+    format!("it goes without a review {}", until(new.review_by))
+}
+
+fn is_later(old: Option<Timestamp>, new: Option<Timestamp>) -> bool {
+    old.is_some_and(|old| new.is_none_or(|new| new > old))
+}
+
+/// Writes the last day before `end`.
+fn until(end: Option<Timestamp>) -> String {
+    let Some(end) = end else { return "for ever".to_owned() };
+    let last = i64::try_from(end.as_unix_s().saturating_sub(1)).ok();
+    let day = last.and_then(|last| OffsetDateTime::from_unix_timestamp(last).ok()).map(OffsetDateTime::date);
+    day.map_or_else(|| "until a day that cannot be written".to_owned(), |day| format!("until {day}"))
 }
 
 fn rights(old: &Scopes, new: &Scopes) -> Vec<String> {

@@ -1,12 +1,13 @@
 //! The text of a narrower manifest. Pure: what is in force and what was used in, a text out.
 //!
 //! A bundle that was used in full stays, named as it was; of one that was not, the used rights become the agent's own, since
-//! a bundle is others' as well. A persona goes when one of its bundles does, and takes nothing with it that held the agent in:
-//! its longest life of tokens is written down.
+//! a bundle is others' as well. A persona stays as long as anything beside it can be narrowed. Where it gives more than was
+//! used and nothing else is left, it goes: its longest life of tokens is written down, and what else held the agent in goes
+//! with it and is told in a note, since no manifest of the agent alone can keep it.
 
 use super::usage::Usage;
 use crate::registry::{
-    Agent, Lifecycle, ManifestName, Registry, Scopes,
+    Agent, Lifecycle, ManifestName, Persona, Registry, Scopes,
     amend::{Amendment, amend},
 };
 use crumb_token::{Audience, Grant, Grants};
@@ -46,7 +47,7 @@ pub fn draft(agent: &Agent, registry: &Registry, text: &str, usage: &Usage) -> O
     if is_within(&agent.scopes, &used) {
         return Some(Draft::Keep);
     }
-    let (amendments, mut notes) = narrow(agent, registry, &used);
+    let Narrowed { amendments, mut notes } = narrow(agent, registry, &used);
     for tally in usage.tallies.iter().filter(|tally| tally.is_asked_wider()) {
         let asked: Vec<&str> = tally.asked.named().collect();
         let (tool, operation) = (&tally.grant.tool, &tally.grant.operation);
@@ -58,38 +59,79 @@ pub fn draft(agent: &Agent, registry: &Registry, text: &str, usage: &Usage) -> O
     Some(Draft::Narrow { text: amend(text, &amendments)?, notes })
 }
 
-fn narrow(agent: &Agent, registry: &Registry, used: &Scopes) -> (Vec<Amendment>, Vec<String>) {
-    let (mut amendments, mut notes) = (Vec::new(), Vec::new());
-    let is_used = |name: &ManifestName| registry.bundle(name).is_some_and(|bundle| is_within(&bundle.scopes, used));
-    let (mut kept, gone): (Vec<&ManifestName>, Vec<_>) = agent.bundles.iter().partition(|name| is_used(name));
+/// What becomes of a manifest, and what to look at.
+struct Narrowed {
+    amendments: Vec<Amendment>,
+    notes: Vec<String>,
+}
+
+fn narrow(agent: &Agent, registry: &Registry, used: &Scopes) -> Narrowed {
+    let mut narrowed = Narrowed { amendments: Vec::new(), notes: Vec::new() };
+    let is_used = |name: &&ManifestName| registry.bundle(name).is_some_and(|bundle| is_within(&bundle.scopes, used));
+    let (mut kept, gone): (Vec<&ManifestName>, Vec<_>) = agent.bundles.iter().partition(is_used);
     let names: Vec<&str> = kept.iter().map(|name| name.as_str()).collect();
     if !gone.is_empty() {
-        amendments.push(match names.is_empty() {
+        narrowed.amendments.push(match names.is_empty() {
             true => Amendment::Without("bundles"),
             false => Amendment::Set("bundles", format!("bundles: [{}]\n", names.join(", "))),
         });
-        notes.extend(
+        narrowed.notes.extend(
             gone.iter().map(|name| format!("bundle {name} gives more than was used, so the agent has its own")),
         );
     }
     if let Some(persona) = agent.persona.as_ref().and_then(|name| registry.persona(name)) {
-        if persona.bundles.iter().all(is_used) {
-            kept.extend(&persona.bundles);
+        let with: Vec<&ManifestName> = kept.iter().copied().chain(&persona.bundles).collect();
+        if persona.bundles.iter().all(|name| is_used(&name)) {
+            kept = with;
+        } else if is_narrower(agent, used, &given(registry, &with)) {
+            narrowed
+                .notes
+                .push(format!("persona {} gives more than was used, and stays for what it holds in", persona.name));
+            kept = with;
         } else {
-            let name = &persona.name;
-            notes.push(format!("persona {name} gives more than was used, so it goes, with its default lifetimes"));
-            amendments.push(Amendment::Without("persona"));
-            let ttl = agent.ttl_max.map(|ttl| format!("maxTtlSeconds: {}\n", ttl.as_secs()));
-            amendments.extend(ttl.map(|ttl| Amendment::Set("maxTtlSeconds", ttl)));
+            narrowed.without(persona, agent);
         }
     }
-    let bundled: Vec<&Scopes> = kept.iter().filter_map(|name| registry.bundle(name)).map(|b| &b.scopes).collect();
-    let own = own(registry, used, &bundled);
-    amendments.push(match own.is_empty() {
+    let own = own(registry, used, &given(registry, &kept));
+    narrowed.amendments.push(match own.is_empty() {
         true => Amendment::Without("scopes"),
         false => Amendment::Set("scopes", own),
     });
-    (amendments, notes)
+    narrowed
+}
+
+impl Narrowed {
+    /// Takes the persona away, and tells what goes with it.
+    fn without(&mut self, persona: &Persona, agent: &Agent) {
+        let (name, ceiling) = (&persona.name, persona.risk_ceiling.as_str());
+        self.notes.push(format!(
+            "persona {name} gives more than was used, so it goes, and what held the agent in goes with it: \
+             its ceiling of {ceiling} risk, its default lifetimes, every policy that asks for the persona, \
+             and the sessions that drift is measured by"
+        ));
+        self.notes.push("a reviewer cannot decide that: it is for the owner to apply".to_owned());
+        self.amendments.push(Amendment::Without("persona"));
+        let ttl = agent.ttl_max.map(|ttl| format!("maxTtlSeconds: {}\n", ttl.as_secs()));
+        self.amendments.extend(ttl.map(|ttl| Amendment::Set("maxTtlSeconds", ttl)));
+    }
+}
+
+fn given<'r>(registry: &'r Registry, bundles: &[&ManifestName]) -> Vec<&'r Scopes> {
+    bundles.iter().filter_map(|name| registry.bundle(name)).map(|bundle| &bundle.scopes).collect()
+}
+
+/// Says whether what was used, with what bundles give, is less than the agent has.
+fn is_narrower(agent: &Agent, used: &Scopes, bundled: &[&Scopes]) -> bool {
+    let is_left = |audience: &Audience, grant: &Grant| {
+        let mut stays = bundled.iter().copied().chain([used]);
+        stays.any(|scopes| is_given(scopes, audience, grant))
+    };
+    agent.scopes.iter().any(|(audience, grants)| grants.iter().any(|grant| !is_left(audience, grant)))
+}
+
+fn is_given(scopes: &Scopes, audience: &Audience, grant: &Grant) -> bool {
+    let alone = Grants::try_new([grant.clone()]).unwrap_or_default();
+    scopes.get(audience).is_some_and(|given| alone.first_outside(given).is_none())
 }
 
 /// Says whether everything of `narrow` is given by `wide`.
@@ -104,10 +146,7 @@ fn own(registry: &Registry, used: &Scopes, bundled: &[&Scopes]) -> String {
     let mut yaml = String::new();
     for (audience, grants) in used {
         let Some(server) = registry.tool_server(audience) else { continue };
-        let is_bundled = |grant: &Grant| {
-            let alone = Grants::try_new([grant.clone()]).unwrap_or_default();
-            bundled.iter().filter_map(|scopes| scopes.get(audience)).any(|given| alone.first_outside(given).is_none())
-        };
+        let is_bundled = |grant: &Grant| bundled.iter().any(|scopes| is_given(scopes, audience, grant));
         let mut rights: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
         for grant in grants.iter().filter(|grant| !is_bundled(grant)) {
             let resources = rights.entry((grant.tool.as_str(), grant.operation.as_str())).or_default();

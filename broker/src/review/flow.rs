@@ -11,6 +11,7 @@ use crate::{
     registry::{
         Agent, Author, Kept, Key, Kind, ManifestFile, Registry,
         plan::{self, Action, Change, Wanted},
+        widening,
     },
     store::SessionStart,
 };
@@ -140,7 +141,8 @@ impl Broker {
         let Some(agent) = registry.agent(name).cloned() else { return Ok(None) };
         let Some(kept) = self.manifest_of(name).await? else { return Ok(None) };
         let reading = self.read_usage(&agent, window).await?;
-        let unseen = self.unseen(&reading, &kept, window).await?;
+        let mut unseen = self.unseen(&reading, &kept, window).await?;
+        unseen.extend(handed(&agent, &registry));
         let Reading { usage, seen, .. } = reading;
         let proposal = match propose {
             true => Some(self.propose(&agent, &registry, &kept, &usage).await?),
@@ -248,15 +250,22 @@ impl Broker {
         let keep = |note: &str| Ok(Proposal::Keep { notes: vec![note.to_owned()] });
         let (text, mut notes, aside) = match draft::draft(agent, registry, &kept.text, usage) {
             Some(Draft::Keep) => return Ok(Proposal::Keep { notes: Vec::new() }),
-            Some(Draft::Narrow { text, notes }) => (text, notes, false),
+            Some(Draft::Narrow { text, mut notes }) => {
+                notes.extend(handed(agent, registry));
+                (text, notes, false)
+            }
+            Some(Draft::SetAside { .. }) if let Some(unseen) = handed(agent, registry) => return keep(&unseen),
             Some(Draft::SetAside { text }) => {
                 let note = "nothing was used: quarantine has a way back, and removing it has none".to_owned();
                 (text, vec![note], true)
             }
             None => return keep("the manifest in force cannot be amended: write the narrower one by hand"),
         };
+        // The notes tell what goes with a persona; whoever applies it sees that it is no matter of narrowing alone.
+        let persona = agent.persona.as_ref().map(widening::without);
+        let is_told = |change: &Change| change.widens.iter().all(|wider| Some(wider) == persona.as_ref());
         match self.look_at(&agent.name, &text, kept.version).await? {
-            Some(change) if change.action == Action::Update && change.widens.is_empty() => {
+            Some(change) if change.action == Action::Update && is_told(&change) => {
                 Ok(Proposal::Change { aside, text, change, notes })
             }
             Some(change) if change.action == Action::Unchanged => Ok(Proposal::Keep { notes }),
@@ -276,6 +285,15 @@ impl Broker {
         let planned = planned.map_err(|_| Denial::new(Reason::Unforeseen))?;
         Ok(planned.ok().and_then(|plan| only_change(&plan.changes, agent).cloned()))
     }
+}
+
+/// Says that what an agent does with others' tokens is not counted; nothing of one that is handed none.
+fn handed(agent: &Agent, registry: &Registry) -> Option<String> {
+    let givers = registry.agents().filter(|other| other.hands_to.contains(&agent.name));
+    let givers: Vec<&str> = givers.map(|giver| giver.name.as_str()).collect();
+    let from = givers.join(", ");
+    (!givers.is_empty())
+        .then(|| format!("what it did offline with tokens of {from} is in their sessions, and is not counted here"))
 }
 
 /// Wants one agent's manifest to be this, and to have been at `version` before.

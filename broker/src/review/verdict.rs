@@ -13,6 +13,7 @@ use crate::{
         Agent, Author, Kept, Lifecycle,
         amend::{Amendment, amend},
         plan::Change,
+        widening,
     },
 };
 use crumb_proto::{Violations, wire};
@@ -162,11 +163,14 @@ impl Broker {
             let denial = Denial::new(Reason::ManifestInvalid).asked(format!("a review of agent {}", agent.name));
             denial.by("a review changes the manifest of its agent alone", "the broker")
         })?;
-        if let Some(wider) = change.widens.first() {
+        let new = plan.registry.agent(&agent.name);
+        // The day is what a review moves; it was read with limits of its own.
+        let day = new.map(widening::of_review);
+        if let Some(wider) = change.widens.iter().find(|wider| Some(*wider) != day.as_ref()) {
             let denial = Denial::new(Reason::OutsideManifest).asked(wider).by(agent.manifest(), &agent.owner);
             return Err(denial.next("a review gives nothing: have the owner apply what is wider").into());
         }
-        if let Some(rule) = plan.registry.agent(&agent.name).and_then(|new| changed_else(agent, new, decided)) {
+        if let Some(rule) = new.and_then(|new| changed_else(agent, new, &decided.verdict)) {
             let denial = Denial::new(Reason::ManifestInvalid).asked(format!("a review of agent {}", agent.name));
             return Err(denial.by(rule, "the broker").next("apply other changes by themselves: `crumb apply`").into());
         }
@@ -184,17 +188,25 @@ impl Broker {
     }
 }
 
-/// Says what a manifest changes besides what the agent may do: whose it is, and where it is in its life, are no matter of a
-/// review.
-fn changed_else(old: &Agent, new: &Agent, decided: &Decided) -> Option<&'static str> {
-    let removed = matches!(decided.verdict, Verdict::Remove);
+/// Says what a manifest changes besides what the agent may do: whose it is, what holds it in, and where it is in its life, are
+/// no matter of a review.
+fn changed_else(old: &Agent, new: &Agent, verdict: &Verdict) -> Option<&'static str> {
     if old.owner != new.owner || old.identity != new.identity || old.purpose != new.purpose {
         return Some("a review does not change whose the agent is and what it is for");
     }
+    let removed = matches!(verdict, Verdict::Remove);
     if old.lifecycle != new.lifecycle && !removed {
         return Some("a review keeps the agent where it is in its life, or removes it");
     }
-    (old.valid_until != new.valid_until).then_some("a review does not change how long the agent is registered")
+    // By default a field counts: one that is added later is no matter of a review either.
+    let reviewed = Agent {
+        scopes: old.scopes.clone(),
+        bundles: old.bundles.clone(),
+        review_by: old.review_by,
+        lifecycle: old.lifecycle,
+        ..new.clone()
+    };
+    (reviewed != *old).then_some("a review changes the scopes and bundles of the agent, and the day of the next review")
 }
 
 fn amended(text: &str, amendment: Amendment) -> Result<String, Denial> {

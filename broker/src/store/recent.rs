@@ -2,7 +2,8 @@
 //!
 //! Apart from the store proper because nothing here is true for certain: a session may have been closed, halted or used since.
 //! A yes may be built on it, for [`Store::issue`](super::Store::issue) holds that to the store in its transaction; a no may not.
-//! Nothing is taken out when the store changes: the next look puts the session in as it is.
+//! Nothing is taken out when the store changes. A session that turned out to be another than is remembered is forgotten, and
+//! the next look puts it in as it is.
 
 use crate::session::Session;
 use crumb_token::SessionId;
@@ -29,6 +30,11 @@ impl Recent {
     /// Keeps a session as it is now.
     pub(super) fn keep(&self, session: &Session) {
         self.0.insert(session.id, Arc::new(session.clone()));
+    }
+
+    /// Forgets a session that is not what is remembered of it.
+    pub(super) fn forget(&self, id: SessionId) {
+        self.0.invalidate(&id);
     }
 }
 

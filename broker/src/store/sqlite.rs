@@ -23,8 +23,9 @@ mod usage;
 mod writer;
 
 use super::{
-    Answer, Asking, Beginning, Closed, Clue, Ended, Ending, Issuance, Keep, Known, Listing, OnApplied, OnRevoked,
-    Pending, Reported, Request, RequestKey, Revocation, SessionStart, Store, Used, Watch, Written, recent::Recent,
+    Answer, Applied, Asking, Beginning, Closed, Clue, Ended, Ending, Issuance, Keep, Known, Listing, OnCommitted,
+    OnEnded, OnRevoked, Pending, Reported, Request, RequestKey, Revocation, SessionStart, Store, Used, Watch, Written,
+    recent::Recent,
 };
 use crate::{
     approval::{Approval, Vote, Wanted},
@@ -156,7 +157,13 @@ impl Store for SqliteStore {
     }
 
     fn issue(&self, issuance: Issuance) -> Pending<'_, Written> {
-        self.write(move |tx| issuances::issue(tx, &issuance))
+        let (recent, session) = (self.recent.clone(), issuance.session);
+        let committed = move |written: &Written| {
+            if matches!(written, Written::SessionClosed | Written::Changed(_)) {
+                recent.forget(session);
+            }
+        };
+        self.writer.submit(move |tx| issuances::issue(tx, &issuance), committed)
     }
 
     fn approval(&self, id: ApprovalId) -> Pending<'_, Option<Approval>> {
@@ -234,9 +241,9 @@ impl Store for SqliteStore {
         self.readers.submit(move |connection| endings::count(connection, &targets, now))
     }
 
-    fn revoke(&self, ending: Ending, record: Record, committed: OnRevoked) -> Pending<'_, Ended> {
+    fn revoke(&self, ending: Ending, record: Record, committed: OnEnded) -> Pending<'_, Ended> {
         let work = move |tx: &Connection| endings::revoke(tx, &ending, &record);
-        let told = self.writer.submit(work, |(_, revoked): &(Ended, Vec<Revocation>)| committed(revoked));
+        let told = self.writer.submit(work, |(ended, revoked): &(Ended, Vec<Revocation>)| committed(*ended, revoked));
         Box::pin(async move { told.await.map(|(ended, _)| ended) })
     }
 
@@ -256,15 +263,16 @@ impl Store for SqliteStore {
         self.readers.submit(stops::all)
     }
 
-    fn lift(&self, scope: Scope, record: Record) -> Pending<'_, bool> {
-        self.write(move |tx| {
+    fn lift(&self, scope: Scope, record: Record, committed: OnCommitted) -> Pending<'_, bool> {
+        let work = move |tx: &Connection| {
             let lifted = stops::lift(tx, &scope)?;
             if lifted {
                 trail::append(tx, &record)?;
                 outbox::put_lifted(tx, &scope, &record)?;
             }
             Ok(lifted)
-        })
+        };
+        self.writer.submit(work, |_: &bool| committed())
     }
 
     fn refuse(&self, request: Option<(Request, Denial)>, record: Record) -> Pending<'_, Written> {
@@ -358,20 +366,20 @@ impl Store for SqliteStore {
         self.readers.submit(manifests::shelf)
     }
 
-    fn apply_manifests(&self, edits: Edits, record: Option<Record>, committed: OnApplied) -> Pending<'_, bool> {
-        let work = move |tx: &Connection| {
-            let applied = manifests::apply(tx, &edits)?;
-            match record.as_ref().filter(|_| applied) {
-                Some(record) => trail::append(tx, record).map(|()| applied),
-                None => Ok(applied),
+    fn apply_manifests(
+        &self,
+        edits: Edits,
+        record: Option<Record>,
+        ending: Option<(Ending, Record)>,
+        committed: OnRevoked,
+    ) -> Pending<'_, Applied> {
+        let work = move |tx: &Connection| manifests::apply_and_end(tx, &edits, record.as_ref(), ending.as_ref());
+        let told = self.writer.submit(work, |(applied, revoked): &(Applied, Vec<Revocation>)| {
+            if *applied != Applied::Conflict {
+                committed(revoked);
             }
-        };
-        let committed = move |applied: &bool| {
-            if *applied {
-                committed();
-            }
-        };
-        self.writer.submit(work, committed)
+        });
+        Box::pin(async move { told.await.map(|(applied, _)| applied) })
     }
 
     fn newest(&self) -> watch::Receiver<u64> {

@@ -154,12 +154,37 @@ fn what_gives_more_is_marked_and_what_gives_less_is_not() {
             "spiffe://td/agent/* may act as it",
         ),
         ("version: 1.0", "version: 1.1", ""),
+        ("version: 1.1", "deployment: { lease: 30s }\n  version: 1.1", ""),
+        ("lease: 30s", "lease: 10m", "it goes on for 600 s when its deployment is gone"),
+        ("lease: 10m", "lease: 30s", ""),
+        ("deployment: { lease: 30s }", "validUntil: 2027-01-31", "it goes on when its deployment is gone"),
+        ("validUntil: 2027-01-31", "validUntil: 2027-06-30", "it is registered until 2027-06-30"),
+        ("validUntil: 2027-06-30", "validUntil: 2027-01-31", ""),
+        ("validUntil: 2027-01-31", "reviewBy: 2027-01-31", "it is registered for ever"),
+        ("reviewBy: 2027-01-31", "reviewBy: 2099-01-31", "it goes without a review until 2099-01-31"),
+        ("reviewBy: 2099-01-31", "reviewBy: 2027-01-31", ""),
+        ("reviewBy: 2027-01-31", "model: acme/large-2", "it goes without a review for ever"),
     ] {
         let text = shelf.manifests.iter().find(|kept| kept.key.kind == Kind::Agent).expect("there").text.clone();
         assert!(text.contains(from), "{from}");
         let plan = apply(&mut shelf, &wanted(&[&text.replace(from, to)]));
         assert_eq!(plan.changes[0].widens.join("; "), wanted_words, "{from} to {to}");
     }
+}
+
+#[test]
+fn a_persona_that_goes_is_marked_and_one_that_comes_is_not() {
+    let persona = "apiVersion: crumb.dev/v1\nkind: Persona\nmetadata: { name: clerk }\nspec:\n  owner: ada@acme.example\n  purpose: x\n  bundles: []\n  riskCeiling: low\n";
+    let (other, held) =
+        (persona.replace("clerk", "reader"), AGENT.replace("  version:", "  persona: clerk\n  version:"));
+    let mut shelf = Shelf::default();
+    apply(&mut shelf, &wanted(&[TOOL_SERVER, AGENT, persona, &other]));
+    let mut told = |text: &str| apply(&mut shelf, &wanted(&[text])).changes[0].widens.join("; ");
+    let gone = "persona clerk goes, with its risk ceiling, its policies and what counts as drift for it";
+    assert_eq!(told(&held), "");
+    assert_eq!(told(AGENT), gone);
+    assert_eq!(told(&held), "");
+    assert_eq!(told(&held.replace("persona: clerk", "persona: reader")), gone, "another one holds it in otherwise");
 }
 
 #[test]

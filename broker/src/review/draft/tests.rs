@@ -172,8 +172,25 @@ fn a_bundle_that_was_used_in_part_becomes_the_agents_own() {
 fn a_persona_that_goes_leaves_its_longest_life_behind() {
     let text = agent_text(&[OWN[3]], &[], true);
     let (_, draft) = drafted(&text, &[call(FILES, "write_file", "write", "file:///notes/x")]);
-    let Draft::Narrow { text, .. } = draft else { panic!("{draft:?}") };
+    let Draft::Narrow { text, notes } = draft else { panic!("{draft:?}") };
     assert!(text.contains("maxTtlSeconds: 300") && !text.contains("persona"), "{text}");
+    for what in ["ceiling of high risk", "default lifetimes", "every policy", "drift", "for the owner to apply"] {
+        assert!(notes.iter().any(|note| note.contains(what)), "{what:?} goes unsaid: {notes:?}");
+    }
+}
+
+#[test]
+fn a_persona_stays_as_long_as_anything_beside_it_can_be_narrowed() {
+    let text = agent_text(&[OWN[0], OWN[3]], &[], true);
+    let (plan, draft) = drafted(&text, &[call(FILES, "write_file", "write", "file:///notes/x")]);
+    let Draft::Narrow { text, notes } = draft else { panic!("{draft:?}") };
+    assert!(text.contains("persona: clerk") && !text.contains("read_file"), "{text}");
+    assert!(
+        notes.iter().any(|note| note.starts_with("persona clerk gives more than was used, and stays")),
+        "{notes:?}"
+    );
+    let next = planned(&Shelf::default().after(&plan.edits), Some(&plan.registry), &[&text]);
+    assert_eq!(next.changes[0].widens, Vec::<String>::new());
 }
 
 #[test]
@@ -219,8 +236,11 @@ proptest! {
         let shelf = Shelf::default().after(&plan.edits);
         let next = planned(&shelf, Some(&plan.registry), &[&text]);
         let after = next.registry.agent(&name()).expect("it is there");
-        prop_assert_eq!(widening::of_agent(Some(&before), after), Vec::<String>::new(), "{}", text);
-        prop_assert!(next.changes.iter().all(|change| change.widens.is_empty()));
+        // No right, no day and no lease: at most a persona, which the notes tell.
+        let gone = before.persona.iter().filter(|persona| after.persona.as_ref() != Some(persona));
+        let told: Vec<String> = gone.map(widening::without).collect();
+        prop_assert_eq!(widening::of_agent(Some(&before), after), told.clone(), "{}", text);
+        prop_assert!(next.changes.iter().all(|change| change.widens == told));
         for used in &used {
             let [tool, operation, resource] = used.record.asked().next().expect("it was asked");
             let audience: Audience = used.record.audience.parse().expect("an audience");

@@ -1,7 +1,14 @@
 //! Manifests in SQL: those in force, and every version that ever was, which nothing changes or deletes.
 
-use super::{integer, natural, writer::JobError};
-use crate::registry::{Edits, Kept, Key, Shelf};
+use super::{
+    super::{Applied, Ended, Ending, Revocation},
+    endings, integer, natural, trail,
+    writer::JobError,
+};
+use crate::{
+    audit::Record,
+    registry::{Edits, Kept, Key, Shelf},
+};
 use crumb_token::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -92,8 +99,31 @@ pub(super) fn revision(connection: &Connection) -> Result<u64, JobError> {
     Ok(natural(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
 }
 
+/// Writes all edits with their record, and ends what they stop: one transaction, so that no manifest is in force whose ending
+/// was lost. What was decided by the manifests before and is written after this is refused by their revision.
+pub(super) fn apply_and_end(
+    tx: &Connection,
+    edits: &Edits,
+    record: Option<&Record>,
+    ending: Option<&(Ending, Record)>,
+) -> Result<(Applied, Vec<Revocation>), JobError> {
+    if !apply(tx, edits)? {
+        return Ok((Applied::Conflict, Vec::new()));
+    }
+    if let Some(record) = record {
+        trail::append(tx, record)?;
+    }
+    let Some((ending, record)) = ending else { return Ok((Applied::Done, Vec::new())) };
+    let (ended, revoked) = endings::revoke(tx, ending, record)?;
+    let applied = match ended {
+        Ended::Revoked { .. } => Applied::Done,
+        Ended::TooManyRevocations => Applied::NothingEnded,
+    };
+    Ok((applied, revoked))
+}
+
 /// Writes all edits. `false`, and nothing written, when something was written since they were made.
-pub(super) fn apply(tx: &Connection, edits: &Edits) -> Result<bool, JobError> {
+fn apply(tx: &Connection, edits: &Edits) -> Result<bool, JobError> {
     if revision(tx)? != edits.revision {
         return Ok(false);
     }
