@@ -16,7 +16,7 @@
 //!   is taken away on the way stands in the hop itself.
 //! - Each hop is signed with the key that the hop before, or the broker, names; no key is named twice.
 //!
-//! How hops are read out of blocks is [`crate::hop`]'s. Source of the word: `may_act`,
+//! How hops are read out of blocks is `hop`'s. Source of the word: `may_act`,
 //! [RFC 8693 §4.4](https://www.rfc-editor.org/rfc/rfc8693#section-4.4).
 
 use crate::{
