@@ -10,7 +10,10 @@ use crate::{
     report::Row,
 };
 use anyhow::{Context, ensure};
-use crumb_proto::wire::{LiftRequest, RevokeRequest};
+use crumb_proto::{
+    from_status,
+    wire::{LiftRequest, RevokeRequest},
+};
 use crumb_tests::broker::{AGENT, FILES, Setup, exchange};
 use crumb_token::{KeyId, Reason, TokenText};
 use crumb_verifier::Decision;
@@ -158,7 +161,16 @@ async fn live(scene: &Scene) -> anyhow::Result<Live> {
     let until = now() + PATIENCE;
     let session = scene.agent.session().await;
     loop {
-        let issued = scene.agent.exchange(exchange(&session)).await?;
+        let issued = match scene.agent.exchange(exchange(&session)).await {
+            Ok(issued) => issued,
+            // In the second of an ending that would reach it there is no token.
+            Err(status) if from_status(&status).is_some_and(|denial| denial.reason == Reason::Overloaded) => {
+                ensure!(now() < until, "there is no token: {status}");
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            Err(status) => return Err(status.into()),
+        };
         let token = TokenText::from_presented(&issued.token).map_err(|reason| anyhow::anyhow!("{reason}"))?;
         if let Some(key) = allowed_by_all(scene, &token, until).await? {
             return Ok(Live { session, token, token_id: issued.token_id, key: key.0.to_string() });
