@@ -4,17 +4,15 @@ use crate::{
     exit::{Exit, Failure},
     output::{self, Format},
     scope::{Allow, SidecarArg, envelope},
+    secret_file,
 };
 use crumb_sdk::sidecar::{BeginTask, Call, HandOver, Presenter};
 use crumb_token::{AgentName, Operation, Resource, SessionId, SpiffeId, TokenText, ToolName};
 use serde_json::json;
 use std::{
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
-use zeroize::Zeroizing;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HandArgs {
@@ -124,21 +122,10 @@ async fn call(args: CallArgs, format: Format) -> Result<(), Failure> {
 
 /// Reads a token from a file or a pipe; line ends around it are not part of it.
 fn read(path: &Path) -> Result<TokenText, Failure> {
-    let text = if path == Path::new("-") { take(io::stdin().lock()) } else { File::open(path).and_then(take) };
-    let text = text.map_err(|e| {
-        Failure::new(Exit::Usage, format!("{} cannot be read: {e}", path.display()), "name a file with the token, or -")
-    })?;
+    let text = secret_file::text(path, TokenText::LEN_MAX)?;
     TokenText::from_presented(text.trim()).map_err(|reason| {
         Failure::new(Exit::Usage, format!("{}: {reason}", path.display()), "crumb hand over writes one")
     })
-}
-
-/// Reads no more than shows that it is too much.
-fn take(from: impl Read) -> io::Result<Zeroizing<String>> {
-    let most = TokenText::LEN_MAX + 64;
-    let mut text = Zeroizing::new(String::with_capacity(most));
-    from.take(most as u64).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 #[cfg(test)]

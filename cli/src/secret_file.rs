@@ -11,22 +11,28 @@ use zeroize::Zeroizing;
 
 /// Reads a token from `path`; `-` is standard input. Line ends around it are not part of it.
 pub(crate) fn read(path: &Path) -> Result<SubjectToken, Failure> {
-    let text = if path == Path::new("-") { take(io::stdin().lock()) } else { File::open(path).and_then(take) };
-    let text = text.map_err(|e| {
-        Failure::new(Exit::Usage, format!("{} cannot be read: {e}", path.display()), "name a file with the token, or -")
-    })?;
+    let text = text(path, SubjectToken::LEN_MAX)?;
     SubjectToken::from_presented(text.trim()).map_err(|e| {
         let next = "get a token from the identity provider, with the audience that the broker's configuration names";
         Failure::new(Exit::Usage, format!("{}: {e}", path.display()), next)
     })
 }
 
-/// Reads no more than shows that it is too much.
-fn take(from: impl Read) -> io::Result<Zeroizing<String>> {
-    let most = SubjectToken::LEN_MAX as u64 + 64;
-    let mut text = Zeroizing::new(String::with_capacity(SubjectToken::LEN_MAX + 64));
-    from.take(most).read_to_string(&mut text)?;
-    Ok(text)
+/// Reads a text of at most `longest` bytes from `path`, and no more than shows that it is longer; `-` is standard input.
+pub(crate) fn text(path: &Path, longest: usize) -> Result<Zeroizing<String>, Failure> {
+    let most = longest + 64;
+    let take = |from: &mut dyn Read| {
+        let mut text = Zeroizing::new(String::with_capacity(most));
+        from.take(most as u64).read_to_string(&mut text).map(|_| text)
+    };
+    let text = if path == Path::new("-") {
+        take(&mut io::stdin().lock())
+    } else {
+        File::open(path).and_then(|mut file| take(&mut file))
+    };
+    text.map_err(|e| {
+        Failure::new(Exit::Usage, format!("{} cannot be read: {e}", path.display()), "name a file with the token, or -")
+    })
 }
 
 #[cfg(test)]
